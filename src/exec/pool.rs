@@ -1,0 +1,344 @@
+//! Threads: the only file that names rayon or starts a thread.
+//!
+//! Three shapes of parallel work, each of which returns results in the order of its input, so that thread count and timing
+//! never show in what an operation makes:
+//!
+//! * [`Pool::try_map`]: many independent pieces of computing.
+//! * [`Pool::concurrently`]: a few operations that block or use the pool themselves.
+//! * [`Pool::pipeline`]: one ordered stream of items, transformed in parallel, in bounded memory.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::thread;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::exec::Cancel;
+
+/// The threads of a process and the tokens that bound what is in flight in all pipelines together.
+pub struct Pool {
+    threads: rayon::ThreadPool,
+    jobs: NonZeroUsize,
+    tokens: Tokens,
+}
+
+/// Pipelines that run at the same time share the threads; more of them only cost memory.
+const MAX_CONCURRENT: usize = 8;
+
+impl Pool {
+    /// A pool of `jobs` worker threads. Fails with kind `io` when they cannot be started.
+    pub fn new(jobs: NonZeroUsize) -> Result<Self> {
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(jobs.get()).thread_name(|index| format!("larder-{index}")).build().map_err(|error| {
+            Error::new(ErrorKind::Io, format!("cannot start {jobs} worker threads")).because(error).hint("lower --jobs or raise the process limit")
+        })?;
+        // Each worker holds one item, one more waits for it, and a few are with the ordered stages.
+        let tokens = Tokens::new(2 * jobs.get() + 4);
+        Ok(Pool { threads, jobs, tokens })
+    }
+
+    /// The number of worker threads.
+    pub fn jobs(&self) -> NonZeroUsize {
+        self.jobs
+    }
+
+    /// Applies `f` to every item on the workers. Returns the results in item order, or the first error in item order;
+    /// after an error no later item is begun. Called on a worker it runs there, one item after the other.
+    pub fn try_map<T: Send, R: Send>(&self, items: Vec<T>, f: impl Fn(T) -> Result<R> + Sync) -> Result<Vec<R>> {
+        if self.threads.current_thread_index().is_some() || items.len() < 2 {
+            return items.into_iter().map(f).collect();
+        }
+        let failed = AtomicUsize::new(usize::MAX);
+        let mut slots: Vec<Option<Result<R>>> = items.iter().map(|_| None).collect();
+        self.threads.in_place_scope(|scope| {
+            for (index, (item, slot)) in items.into_iter().zip(slots.iter_mut()).enumerate() {
+                let (f, failed) = (&f, &failed);
+                scope.spawn(move |_| {
+                    if index < failed.load(Ordering::Relaxed) {
+                        let result = f(item);
+                        if result.is_err() {
+                            failed.fetch_min(index, Ordering::Relaxed);
+                        }
+                        *slot = Some(result);
+                    }
+                });
+            }
+        });
+        // Slots after the first failure may be empty; `collect` stops before it looks at them.
+        slots.into_iter().map(|slot| slot.unwrap_or_else(|| Err(Error::interrupted()))).collect()
+    }
+
+    /// Runs `f` on every item, several at once, each on a thread of its own, so that `f` may block or use the pool.
+    /// Results and errors as in [`Pool::try_map`].
+    pub fn concurrently<T: Send, R: Send>(&self, items: Vec<T>, f: impl Fn(T) -> Result<R> + Sync) -> Result<Vec<R>> {
+        let lanes = items.len().min(self.jobs.get()).min(MAX_CONCURRENT);
+        if lanes < 2 {
+            return items.into_iter().map(f).collect();
+        }
+        let failed = AtomicUsize::new(usize::MAX);
+        let results: Vec<Mutex<Option<Result<R>>>> = items.iter().map(|_| Mutex::new(None)).collect();
+        let queue = Mutex::new(items.into_iter().enumerate());
+        let lane = || {
+            loop {
+                let next = lock(&queue).next();
+                let Some((index, item)) = next else { return };
+                if index < failed.load(Ordering::Relaxed) {
+                    let result = f(item);
+                    if result.is_err() {
+                        failed.fetch_min(index, Ordering::Relaxed);
+                    }
+                    *lock(&results[index]) = Some(result);
+                }
+            }
+        };
+        thread::scope(|scope| -> Result<()> {
+            for _ in 1..lanes {
+                spawn(scope, "larder-lane", lane)?;
+            }
+            lane();
+            Ok(())
+        })?;
+        results.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(|| Err(Error::interrupted()))).collect()
+    }
+
+    /// Moves a stream of items through the workers in bounded memory.
+    ///
+    /// `produce` makes the items on the calling thread, `None` ends the stream. Every item is shown to `inspect` in order,
+    /// transformed by `transform` on the workers in any order, and its result handed to `consume` in order; these two have threads of their own.
+    /// At most a fixed number of items, counted over all pipelines of the pool, is in flight. The first failure ends all stages.
+    pub fn pipeline<T: Send + Sync, R: Send>(
+        &self,
+        cancel: &Cancel,
+        mut produce: impl FnMut() -> Result<Option<T>>,
+        mut inspect: impl FnMut(&T) + Send,
+        transform: impl Fn(&T) -> Result<R> + Sync,
+        mut consume: impl FnMut(R) -> Result<()> + Send,
+    ) -> Result<()> {
+        let abort = AtomicBool::new(false);
+        let (raw_in, raw_out) = mpsc::channel::<(Arc<T>, Arc<Token<'_>>)>();
+        let (done_in, done_out) = mpsc::channel::<(u64, Arc<Token<'_>>, Result<R>)>();
+        thread::scope(|scope| {
+            let (abort, transform) = (&abort, &transform);
+            let inspector = spawn(scope, "larder-inspect", move || {
+                for (item, _token) in raw_out {
+                    if !abort.load(Ordering::Relaxed) {
+                        inspect(&item);
+                    }
+                }
+            })?;
+            let consumer = spawn(scope, "larder-consume", move || {
+                let mut outcome = Ok(());
+                let mut waiting = BTreeMap::new();
+                let mut next = 0;
+                for (sequence, token, result) in done_out {
+                    waiting.insert(sequence, (token, result));
+                    while let Some((_token, result)) = waiting.remove(&next) {
+                        next += 1;
+                        if outcome.is_ok() {
+                            outcome = result.and_then(&mut consume);
+                            if outcome.is_err() {
+                                abort.store(true, Ordering::Relaxed);
+                            }
+                        }
+                    }
+                }
+                outcome
+            })?;
+            let produced = self.threads.in_place_scope(|workers| -> Result<()> {
+                // Both channels end when these go.
+                let (raw_in, done_in) = (raw_in, done_in);
+                for sequence in 0.. {
+                    cancel.check()?;
+                    let token = Arc::new(self.tokens.acquire());
+                    if abort.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let Some(item) = produce()? else { break };
+                    let item = Arc::new(item);
+                    let _ = raw_in.send((item.clone(), token.clone()));
+                    let done_in = done_in.clone();
+                    workers.spawn(move |_| {
+                        let result = if abort.load(Ordering::Relaxed) { Err(Error::interrupted()) } else { transform(&item) };
+                        drop(item);
+                        let _ = done_in.send((sequence, token, result));
+                    });
+                }
+                Ok(())
+            });
+            if produced.is_err() {
+                abort.store(true, Ordering::Relaxed);
+            }
+            let consumed = consumer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            inspector.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            produced.and(consumed)
+        })
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("jobs", &self.jobs).finish_non_exhaustive()
+    }
+}
+
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'scope,
+) -> Result<thread::ScopedJoinHandle<'scope, T>> {
+    thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, body).map_err(|error| Error::io("cannot start a thread", error))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A counted set of permissions.
+struct Tokens {
+    free: Mutex<usize>,
+    returned: Condvar,
+}
+
+impl Tokens {
+    fn new(count: usize) -> Self {
+        Tokens { free: Mutex::new(count), returned: Condvar::new() }
+    }
+
+    fn acquire(&self) -> Token<'_> {
+        let mut free = self.returned.wait_while(lock(&self.free), |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Token(self)
+    }
+}
+
+/// One permission; dropping it gives it back.
+struct Token<'a>(&'a Tokens);
+
+impl Drop for Token<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.free) += 1;
+        self.0.returned.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(jobs: usize) -> Pool {
+        Pool::new(NonZeroUsize::new(jobs).expect("not zero")).expect("threads start")
+    }
+
+    #[test]
+    fn try_map_keeps_order_and_returns_the_first_error_in_item_order() {
+        for jobs in [1, 2, 16] {
+            let pool = pool(jobs);
+            assert_eq!(pool.try_map((0..100).collect(), |n: u32| Ok(n * 2)).expect("no error"), (0..100).map(|n| n * 2).collect::<Vec<_>>());
+            let error = pool.try_map((0..100).collect(), |n: u32| if n % 10 == 7 { Err(Error::corrupt(n.to_string())) } else { Ok(n) }).expect_err("some fail");
+            assert_eq!(error.message(), "7");
+        }
+    }
+
+    #[test]
+    fn try_map_on_a_worker_does_not_deadlock() {
+        let pool = pool(1);
+        let sums = pool.try_map(vec![1, 2], |n| Ok(pool.try_map(vec![n, n], Ok)?.iter().sum::<i32>())).expect("no error");
+        assert_eq!(sums, [2, 4]);
+    }
+
+    #[test]
+    fn concurrently_keeps_order_and_may_use_the_pool() {
+        let pool = pool(3);
+        let out = pool.concurrently((0..20).collect(), |n: u32| pool.try_map(vec![n, n + 1], Ok)).expect("no error");
+        assert_eq!(out[19], [19, 20]);
+        let error = pool.concurrently((0..20).collect(), |n: u32| if n >= 5 { Err(Error::corrupt(n.to_string())) } else { Ok(n) }).expect_err("fails");
+        assert_eq!(error.message(), "5");
+    }
+
+    #[test]
+    fn pipeline_shows_and_consumes_in_order_whatever_the_thread_count() {
+        for jobs in [1, 2, 16] {
+            let pool = pool(jobs);
+            let (mut n, mut seen, mut out) = (0, Vec::new(), Vec::new());
+            pool.pipeline(
+                &Cancel::default(),
+                || {
+                    n += 1;
+                    Ok((n <= 500).then_some(n))
+                },
+                |item: &u32| seen.push(*item),
+                |item| Ok(item * 3),
+                |result| {
+                    out.push(result);
+                    Ok(())
+                },
+            )
+            .expect("no error");
+            assert_eq!(seen, (1..=500).collect::<Vec<_>>());
+            assert_eq!(out, (1..=500).map(|n| n * 3).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn pipeline_ends_at_a_failure_of_any_stage() {
+        let pool = pool(2);
+        let run = |fail_produce: u32, fail_transform: u32, fail_consume: u32| {
+            let mut n = 0;
+            let outcome = pool.pipeline(
+                &Cancel::default(),
+                || {
+                    n += 1;
+                    if n == fail_produce { Err(Error::corrupt("produce")) } else { Ok(Some(n)) }
+                },
+                |_| {},
+                |item: &u32| if *item == fail_transform { Err(Error::corrupt("transform")) } else { Ok(*item) },
+                |result| if result == fail_consume { Err(Error::corrupt("consume")) } else { Ok(()) },
+            );
+            outcome.expect_err("endless unless it fails").message().to_owned()
+        };
+        assert_eq!(run(50, 0, 0), "produce");
+        assert_eq!(run(0, 50, 0), "transform");
+        assert_eq!(run(0, 0, 50), "consume");
+    }
+
+    #[test]
+    fn pipelines_share_tokens_without_deadlock() {
+        let pool = pool(2);
+        pool.concurrently((0..6).collect(), |_: u32| {
+            let mut n = 0;
+            pool.pipeline(
+                &Cancel::default(),
+                || {
+                    n += 1;
+                    Ok((n < 200).then_some(n))
+                },
+                |_| {},
+                |item: &u32| Ok(*item),
+                |_| Ok(()),
+            )
+        })
+        .expect("no error");
+    }
+
+    #[test]
+    fn a_cancelled_pipeline_is_interrupted() {
+        let cancel = Cancel::default();
+        let mut n = 0;
+        let error = pool(2)
+            .pipeline(
+                &cancel,
+                || {
+                    n += 1;
+                    if n == 10 {
+                        cancel.cancel();
+                    }
+                    Ok(Some(n))
+                },
+                |_| {},
+                |item: &u32| Ok(*item),
+                |_| Ok(()),
+            )
+            .expect_err("cancelled");
+        assert_eq!(error.kind(), ErrorKind::Interrupted);
+    }
+}

@@ -1,0 +1,3 @@
+//! placeholder
+pub mod entry;
+pub use entry::{Entry, EntryKind};

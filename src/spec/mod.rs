@@ -1,0 +1,15 @@
+//! The documents of the specifications as plain data: no I/O, no clock, no policy.
+//!
+//! What larder only moves it carries as the exact bytes it read ([`Document`]); what it writes goes through one canonical encoder.
+//! Follows image-spec 1.1 and, for what Docker writes, the schema 2 media types.
+
+pub mod descriptor;
+pub mod digest;
+pub mod manifest;
+pub mod platform;
+pub mod text;
+
+pub use descriptor::{Annotations, Descriptor, MediaType};
+pub use digest::{Algorithm, ChainId, DiffId, Digest, Hasher};
+pub use manifest::{ImageIndex, ImageManifest};
+pub use platform::Platform;
