@@ -25,3 +25,10 @@ impl Cancel {
         if self.is_cancelled() { Err(Error::interrupted()) } else { Ok(()) }
     }
 }
+
+impl From<Arc<AtomicBool>> for Cancel {
+    /// Shares a flag that something else sets, such as a signal handler.
+    fn from(flag: Arc<AtomicBool>) -> Self {
+        Cancel(flag)
+    }
+}

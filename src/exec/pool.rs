@@ -37,6 +37,11 @@ impl Pool {
         Ok(Pool { threads, jobs, tokens })
     }
 
+    /// How many threads run at once here: cores, affinity and control groups considered. One where that cannot be found out.
+    pub fn available() -> NonZeroUsize {
+        thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+    }
+
     /// The number of worker threads.
     pub fn jobs(&self) -> NonZeroUsize {
         self.jobs
