@@ -1,0 +1,27 @@
+//! The commands: one file each. A new command is a new file, its `mod` line and its line in the table.
+//!
+//! Each file has `Args`, whose comments are the help and whose `after_help` shows an example, and
+//! `run(args: Args, context: &Context) -> Result<()>`, which turns them into a request for `ops` and prints the report.
+
+use crate::error::Result;
+
+use super::context::Context;
+
+macro_rules! commands {
+    ($($variant:ident => $module:ident,)*) => {
+        /// One variant per command, in the order of `larder --help`.
+        #[derive(clap::Subcommand, Debug)]
+        pub(crate) enum Command {
+            $($variant($module::Args),)*
+        }
+
+        /// Runs what was asked for.
+        pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
+            match command {
+                $(Command::$variant(args) => $module::run(args, context),)*
+            }
+        }
+    };
+}
+
+commands! {}

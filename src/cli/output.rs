@@ -1,0 +1,115 @@
+//! Results: the only file that writes to stdout.
+//!
+//! A command hands over one [`Report`], which is written as text or as one line with one JSON document. It is complete in memory
+//! before its first byte is written. A reader that went away (`larder list out | head -1`) is an end like any other, not a failure.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+use super::args::Format;
+use super::progress::Progress;
+use super::style::Style;
+
+/// What a command has to say at its end: serialised for programs, as text for people.
+pub(crate) trait Report: Serialize {
+    /// Writes the text. Foreign text goes through [`crate::spec::text`] or a [`super::table::Table`].
+    fn text(&self, out: &mut dyn Write, style: Style) -> io::Result<()>;
+}
+
+/// Where results go.
+#[derive(Debug)]
+pub(crate) struct Output {
+    format: Format,
+    style: Style,
+    progress: Arc<Progress>,
+}
+
+impl Output {
+    /// Writes in `format`; `progress` is cleared away before.
+    pub(crate) fn new(format: Format, style: Style, progress: Arc<Progress>) -> Self {
+        Output { format, style, progress }
+    }
+
+    /// Writes a report. Fails with kind `io` when stdout fails.
+    pub(crate) fn print(&self, report: &impl Report) -> Result<()> {
+        let document = render(report, self.format, self.style)?;
+        self.raw(&document)
+    }
+
+    /// Writes bytes as they are, for commands whose result is a document or a file. Fails with kind `io` when stdout fails.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Result<()> {
+        self.progress.clear();
+        write(bytes)
+    }
+}
+
+fn render(report: &impl Report, format: Format, style: Style) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    match format {
+        Format::Text => report.text(&mut out, style).map_err(|error| Error::io("cannot format the result", error))?,
+        Format::Json => {
+            serde_json::to_writer(&mut out, report).map_err(|error| Error::io("cannot format the result as JSON", error))?;
+            out.push(b'\n');
+        }
+    }
+    Ok(out)
+}
+
+/// Writes to stdout, to the end. Fails with kind `io`, except when nobody reads any more.
+pub(crate) fn write(bytes: &[u8]) -> Result<()> {
+    write_to(&mut io::stdout().lock(), bytes)
+}
+
+fn write_to(out: &mut impl Write, bytes: &[u8]) -> Result<()> {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome.map_err(|error| Error::io("cannot write the result to stdout", error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Greeting {
+        name: String,
+    }
+
+    impl Report for Greeting {
+        fn text(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
+            writeln!(out, "hello {}", style.strong(&self.name))
+        }
+    }
+
+    #[test]
+    fn a_report_is_text_or_one_line_of_json() {
+        let report = Greeting { name: "a\nb".to_owned() };
+        assert_eq!(render(&report, Format::Json, Style::Coloured).expect("memory"), b"{\"name\":\"a\\nb\"}\n");
+        assert_eq!(render(&report, Format::Text, Style::Plain).expect("memory"), b"hello a\nb\n");
+        assert_eq!(render(&report, Format::Text, Style::Coloured).expect("memory"), b"hello \x1b[1ma\nb\x1b[0m\n");
+    }
+
+    struct Failing(io::ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn ops_09_a_closed_stdout_is_an_end_and_a_full_disk_is_not() {
+        write_to(&mut Failing(io::ErrorKind::BrokenPipe), b"x").expect("nobody reads any more");
+        let error = write_to(&mut Failing(io::ErrorKind::StorageFull), b"x").expect_err("full");
+        assert_eq!(error.kind(), crate::error::ErrorKind::Io);
+    }
+}
