@@ -141,9 +141,13 @@ impl Error {
         Self::new(ErrorKind::Interrupted, "interrupted")
     }
 
-    /// The machine failed while doing `message`. A missing file becomes [`ErrorKind::NotFound`]; all else is [`ErrorKind::Io`].
+    /// The machine failed while doing `message`. A missing file becomes [`ErrorKind::NotFound`]; all else is [`ErrorKind::Io`],
+    /// except that an error of larder that travelled through [`std::io::Read`] or [`std::io::Write`] keeps what it was.
     pub fn io(message: impl Into<String>, source: impl Into<std::io::Error>) -> Self {
-        let source = source.into();
+        let source = match source.into().downcast::<Error>() {
+            Ok(own) => return own.context(message),
+            Err(source) => source,
+        };
         let kind = match source.kind() {
             std::io::ErrorKind::NotFound => ErrorKind::NotFound,
             _ => ErrorKind::Io,
@@ -254,6 +258,13 @@ impl std::error::Error for Error {
     }
 }
 
+/// Lets an error of larder travel through [`std::io::Read`] and [`std::io::Write`]; [`Error::io`] takes it out again.
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        std::io::Error::other(error)
+    }
+}
+
 /// Turns the I/O errors of a call into an [`Error`] that says what was done to which path.
 pub trait IoContext<T> {
     /// `doing` is a verb phrase such as "read"; the message becomes "cannot read PATH".
@@ -288,6 +299,13 @@ mod tests {
         assert_eq!(error.causes(), ["digest differs"]);
         assert_eq!(error.subject_text(), Some("sha256:ab"));
         assert_eq!(error.hint_text(), Some("copy it again"));
+    }
+
+    #[test]
+    fn an_error_that_travels_through_a_reader_stays_what_it_is() {
+        let error = Error::io("cannot copy a", std::io::Error::from(Error::corrupt("digest differs").subject("sha256:ab")));
+        assert_eq!((error.kind(), error.subject_text()), (ErrorKind::Corrupt, Some("sha256:ab")));
+        assert_eq!(error.causes(), ["digest differs"]);
     }
 
     #[test]
