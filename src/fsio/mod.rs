@@ -1,1 +1,18 @@
-//! placeholder
+//! Files as an image store needs them: written durably, locked, opened without trust, verified while read, shared where the file system can.
+//!
+//! Relies on the error type, digests and [`crate::exec::Cancel`]. Knows nothing of images. Works on open directories ([`Dir`]) rather than paths wherever
+//! somebody else could change the path meanwhile.
+
+pub mod beneath;
+pub mod dir;
+pub mod durable;
+pub mod lock;
+pub mod place;
+pub mod regular;
+pub mod verify;
+
+pub use dir::Dir;
+pub use lock::{Lock, Patience};
+pub use place::Placed;
+pub use regular::Regular;
+pub use verify::VerifyingReader;

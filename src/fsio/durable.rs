@@ -1,0 +1,115 @@
+//! Files that are there after a power cut, or not at all. The only file that renames.
+//!
+//! The order is always: write a temporary file, fsync it, rename it, fsync the directory. An fsync that failed is never repeated: the kernel
+//! may have dropped the pages, and the second call would lie.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::{IoContext, Result};
+use crate::fsio::Dir;
+
+/// A new file under a temporary name. Dropped, it is gone; [`persist`](TempFile::persist) gives it its name.
+#[derive(Debug)]
+pub struct TempFile {
+    dir: Arc<Dir>,
+    name: OsString,
+    file: Arc<File>,
+}
+
+impl TempFile {
+    /// Creates the file `name` in `dir`, readable by its owner only. Whatever stands there already is an error, a symbolic link as well.
+    pub fn create(dir: Arc<Dir>, name: impl Into<OsString>) -> Result<TempFile> {
+        let name = name.into();
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::io::retry_on_intr(|| rustix::fs::openat(&*dir, &name, flags, Mode::RUSR | Mode::WUSR)).at("create", &dir.path().join(&name))?;
+        Ok(TempFile { dir, name, file: Arc::new(File::from(file)) })
+    }
+
+    /// The open file. The handle stays valid whatever becomes of the name.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Gives the file `mode`, brings it to the disk and renames it to `name` in `dir`, replacing what is there unless that is a directory.
+    /// The new name itself is durable only after [`sync_dir`].
+    pub fn persist(self, mode: u32, dir: &Dir, name: &Path) -> Result<()> {
+        let target = dir.path().join(name);
+        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode)).at("set the permissions of", &target)?;
+        rustix::io::retry_on_intr(|| rustix::fs::fsync(&self.file)).at("bring to the disk", &target)?;
+        // On success nothing is left under the temporary name, so the drop removes nothing.
+        rustix::fs::renameat(&*self.dir, &self.name, dir, name).at("write", &target)
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        // Whoever sweeps the staging directory removes what could not be removed here.
+        let _ = rustix::fs::unlinkat(&*self.dir, &self.name, AtFlags::empty());
+    }
+}
+
+/// Makes the names in `dir` durable. File systems that cannot do this for directories (some network file systems) are tolerated.
+pub fn sync_dir(dir: &Dir) -> Result<()> {
+    match rustix::io::retry_on_intr(|| rustix::fs::fsync(dir)) {
+        Ok(()) | Err(Errno::INVAL | Errno::NOTSUP | Errno::BADF) => Ok(()),
+        Err(error) => Err(error).at("bring to the disk", dir.path()),
+    }
+}
+
+/// Replaces the file `name` in `dir` by one with `bytes` and `mode`: after a crash at any moment it is the old one or the new one.
+/// `temporary` must be new and lie on the same file system.
+pub fn replace_file(temporary: TempFile, dir: &Dir, name: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    temporary.file().as_ref().write_all(bytes).at("write", &dir.path().join(name))?;
+    temporary.persist(mode, dir, name)?;
+    sync_dir(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn replaces_with_exact_mode_and_leaves_nothing_behind() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let dir = Arc::new(Dir::open(temp.path()).expect("opened"));
+        for bytes in [&b"old"[..], b"new"] {
+            let file = TempFile::create(dir.clone(), "t").expect("created");
+            replace_file(file, &dir, Path::new("name"), bytes, 0o644).expect("replaced");
+        }
+        assert_eq!(std::fs::read(temp.path().join("name")).expect("there"), b"new");
+        assert_eq!(std::fs::metadata(temp.path().join("name")).expect("there").permissions().mode() & 0o7777, 0o644);
+        assert_eq!(dir.entries().expect("listed").len(), 1);
+    }
+
+    #[test]
+    fn cra_24_a_planted_name_is_refused_and_left_alone() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let dir = Arc::new(Dir::open(temp.path()).expect("opened"));
+        std::os::unix::fs::symlink("/etc/passwd", temp.path().join("t")).expect("linked");
+        assert_eq!(TempFile::create(dir.clone(), "t").expect_err("planted").kind(), ErrorKind::Io);
+        assert_eq!(dir.entries().expect("listed").len(), 1);
+    }
+
+    #[test]
+    fn a_dropped_temporary_file_is_gone_but_its_handle_reads() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let dir = Arc::new(Dir::open(temp.path()).expect("opened"));
+        let file = TempFile::create(dir.clone(), "t").expect("created");
+        file.file().as_ref().write_all(b"kept").expect("written");
+        let handle = file.file().clone();
+        drop(file);
+        assert!(dir.entries().expect("listed").is_empty());
+        let mut read = [0; 4];
+        std::os::unix::fs::FileExt::read_exact_at(&*handle, &mut read, 0).expect("read");
+        assert_eq!(&read, b"kept");
+    }
+}
