@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 /// Extended attributes by full name (`security.capability`), in name order.
 pub type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// The longest path of an entry in bytes: one less than `PATH_MAX`, so that the kernel takes it in one call.
+pub const MAX_PATH: usize = 4095;
+
 /// One path of a changeset with everything that a layer says of it, except the bytes of a regular file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

@@ -1,3 +1,4 @@
 //! placeholder
 pub mod entry;
+pub mod tree;
 pub use entry::{Entry, EntryKind};
