@@ -5,8 +5,11 @@
 
 pub mod descriptor;
 pub mod digest;
+pub mod json;
+pub mod limits;
 pub mod manifest;
 pub mod platform;
+mod scan;
 pub mod text;
 
 pub use descriptor::{Annotations, Descriptor, MediaType};

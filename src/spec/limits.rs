@@ -1,0 +1,28 @@
+//! The bounds of what larder reads into memory, each with its reason.
+//!
+//! A size that somebody else wrote never decides how much is allocated; these do.
+
+/// A manifest or a nested index: 4 MiB, what registries accept (distribution-spec, "Pushing manifests").
+pub const MANIFEST_BYTES: usize = 4 << 20;
+
+/// The `index.json` of a layout: 512 MiB. It is the one document that grows with use; a million names take about 350 MB.
+pub const LAYOUT_INDEX_BYTES: usize = 512 << 20;
+
+/// The `oci-layout` file: 64 KiB. It has one field, and may have more that larder does not know.
+pub const LAYOUT_HEADER_BYTES: usize = 64 << 10;
+
+/// An image config: 8 MiB. Histories of thousands of steps stay below 1 MiB.
+pub const CONFIG_BYTES: usize = 8 << 20;
+
+/// Nesting of arrays and objects in a document: 64. The documents of the specifications need 8.
+pub const JSON_DEPTH: usize = 64;
+
+/// Members of one object: 65 536. Bounds the memory of the search for duplicate keys; the largest known object, a map of
+/// annotations, has a few hundred.
+pub const JSON_MEMBERS: usize = 1 << 16;
+
+/// Nesting of indexes below a name: 16. Two are usual; the bound keeps a chain of hostile indexes short.
+pub const INDEX_DEPTH: usize = 16;
+
+/// Content embedded in a descriptor: what a manifest may have in all.
+pub const DATA_BYTES: usize = MANIFEST_BYTES;
