@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::descriptor::{Annotations, Descriptor, MediaType};
@@ -64,7 +64,8 @@ pub struct ImageIndex {
     /// The type of an artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    /// The manifests, in order of preference.
+    /// The manifests, in order of preference. `null` reads as none: other tools write it.
+    #[serde(deserialize_with = "null_as_none")]
     pub manifests: Vec<Descriptor>,
     /// The manifest that this one is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,4 +91,8 @@ impl ImageIndex {
             other: BTreeMap::new(),
         }
     }
+}
+
+fn null_as_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Descriptor>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
