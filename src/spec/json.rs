@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::scan::{self, Fault};
+use super::scan::{self, Fault, Outline};
 use super::text;
 use crate::error::{Error, Result};
 
@@ -20,20 +20,20 @@ pub fn parse(bytes: &[u8], limit: usize) -> Result<Value> {
 
 /// Reads a strict JSON document of at most `limit` bytes as a `T`. Fails with kind `corrupt`, naming line, column and place.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T> {
-    check(bytes, limit)?;
+    outline(bytes, limit)?;
     typed(bytes)
 }
 
-/// Checks that `bytes` are strict JSON of at most `limit` bytes.
-fn check(bytes: &[u8], limit: usize) -> Result<()> {
+/// Checks that `bytes` are strict JSON of at most `limit` bytes and says what is at the top.
+pub(super) fn outline(bytes: &[u8], limit: usize) -> Result<Outline> {
     if bytes.len() > limit {
         return Err(Error::corrupt(format!("the document has {} bytes, more than the limit of {limit} bytes", bytes.len())));
     }
     scan::scan(bytes).map_err(|fault| refused("invalid JSON", bytes, &fault))
 }
 
-/// Reads a `T` from bytes that [`check`] has accepted.
-fn typed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+/// Reads a `T` from bytes that [`outline`] has accepted.
+pub(super) fn typed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|error| {
         let at = offset(bytes, error.line(), error.column());
         let message = error.to_string();

@@ -3,16 +3,24 @@
 //! What larder only moves it carries as the exact bytes it read ([`Document`]); what it writes goes through one canonical encoder.
 //! Follows image-spec 1.1 and, for what Docker writes, the schema 2 media types.
 
+mod base64;
 pub mod descriptor;
 pub mod digest;
+pub mod document;
 pub mod json;
 pub mod limits;
+pub mod links;
 pub mod manifest;
+pub mod media_type;
 pub mod platform;
 mod scan;
+pub mod shape;
 pub mod text;
 
 pub use descriptor::{Annotations, Descriptor, MediaType};
 pub use digest::{Algorithm, ChainId, DiffId, Digest, Hasher};
+pub use document::Document;
+pub use links::{Node, Role};
 pub use manifest::{ImageIndex, ImageManifest};
+pub use media_type::{Compression, Kind, LayerMedia};
 pub use platform::Platform;

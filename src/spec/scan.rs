@@ -18,6 +18,14 @@ pub(super) struct Fault {
     pub(super) path: String,
 }
 
+/// What a document is at its top.
+pub(super) enum Outline {
+    /// An object with these keys.
+    Object(Vec<String>),
+    /// Anything else.
+    Other,
+}
+
 /// Whether the keys of an object are names of fields or free text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keys {
@@ -38,7 +46,7 @@ struct Key<'a> {
 }
 
 /// Checks that `bytes` are one strict JSON value.
-pub(super) fn scan(bytes: &[u8]) -> Result<(), Fault> {
+pub(super) fn scan(bytes: &[u8]) -> Result<Outline, Fault> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         return Err(Fault { at: 0, rule: "it begins with a byte order mark".into(), path: String::new() });
     }
@@ -64,16 +72,17 @@ struct Scanner<'a> {
     frames: Vec<Frame>,
     /// The keys of all open objects, outermost first; the last one of each is the current one.
     keys: Vec<Key<'a>>,
+    outline: Outline,
 }
 
 type Step<T = ()> = Result<T, Fault>;
 
 impl<'a> Scanner<'a> {
     fn new(bytes: &'a [u8]) -> Self {
-        Scanner { bytes, at: 0, frames: Vec::with_capacity(limits::JSON_DEPTH), keys: Vec::new() }
+        Scanner { bytes, at: 0, frames: Vec::with_capacity(limits::JSON_DEPTH), keys: Vec::new(), outline: Outline::Other }
     }
 
-    fn document(&mut self) -> Step {
+    fn document(&mut self) -> Step<Outline> {
         loop {
             self.space();
             let opened = match self.peek() {
@@ -91,7 +100,7 @@ impl<'a> Scanner<'a> {
         if self.at < self.bytes.len() {
             return Err(self.fault("there is more text after the end of the document"));
         }
-        Ok(())
+        Ok(std::mem::replace(&mut self.outline, Outline::Other))
     }
 
     /// Enters an object up to its first value; false when it is empty and so already complete.
@@ -156,6 +165,9 @@ impl<'a> Scanner<'a> {
         if let Some(Frame::Object { first, keys }) = self.frames.last() {
             let first = *first;
             self.distinct(first, *keys)?;
+            if self.frames.len() == 1 {
+                self.outline = Outline::Object(self.keys.iter().map(|key| String::from_utf8_lossy(&key.text).into_owned()).collect());
+            }
             self.keys.truncate(first);
         }
         self.frames.pop();
@@ -385,4 +397,9 @@ fn folded(key: &[u8]) -> impl Iterator<Item = u8> + '_ {
         rest = &rest[length..];
         Some(byte)
     })
+}
+
+/// Whether `a` and `b` are the same key to a reader that ignores case.
+pub(super) fn same_but_for_case(a: &str, b: &str) -> bool {
+    folded(a.as_bytes()).eq(folded(b.as_bytes()))
 }

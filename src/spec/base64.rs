@@ -1,0 +1,58 @@
+//! Base64 as the `data` of descriptors has it: the standard alphabet with padding, and only its one canonical form.
+//! RFC 4648, section 4; image-spec, descriptor.md "Embedded Content".
+
+/// The bytes that `text` encodes; none when it is not the canonical encoding of any.
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+    let (groups, rest) = text.as_bytes().as_chunks::<4>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let mut out = Vec::with_capacity(groups.len() * 3);
+    for (position, group) in groups.iter().enumerate() {
+        let padding = group.iter().rev().take_while(|byte| **byte == b'=').count();
+        if padding > 2 || (padding > 0 && position + 1 < groups.len()) {
+            return None;
+        }
+        let (digits, _) = group.split_at(4 - padding);
+        let bits = digits.iter().try_fold(0u32, |bits, byte| Some(bits << 6 | digit(*byte)?))? << (6 * padding);
+        let [_, bytes @ ..] = bits.to_be_bytes();
+        let (kept, dropped) = bytes.split_at(3 - padding);
+        if dropped.iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        out.extend_from_slice(kept);
+    }
+    Some(out)
+}
+
+fn digit(byte: u8) -> Option<u32> {
+    let value = match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    };
+    Some(u32::from(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decode;
+
+    #[test]
+    fn the_vectors_of_the_rfc() {
+        for (text, bytes) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYg==", "foob"), ("Zm9vYmE=", "fooba"), ("Zm9vYmFy", "foobar")] {
+            assert_eq!(decode(text).as_deref(), Some(bytes.as_bytes()), "{text}");
+        }
+        assert_eq!(decode("+/+/").as_deref(), Some(&[0xfb, 0xff, 0xbf][..]));
+    }
+
+    #[test]
+    fn lay_56_only_the_canonical_form() {
+        for text in ["Zg", "Zg=", "Zg==\n", " Zg==", "-_-_", "Zh==", "Zm9=", "Z===", "====", "Zg==Zg==", "Zm=v", "Zm9v=", "Zé=="] {
+            assert_eq!(decode(text), None, "{text}");
+        }
+    }
+}
