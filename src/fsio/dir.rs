@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{IoContext, Result};
-use crate::fsio::beneath;
+use crate::fsio::{beneath, regular};
 
 /// An open directory. The path it was opened by serves messages only; everything is done through the handle.
 #[derive(Debug)]
@@ -37,10 +37,11 @@ impl Dir {
     }
 
     /// Opens the directory `path` below this one, following no symbolic link.
+    ///
+    /// Fails with kind `corrupt`, naming what is there instead, where it or a directory on the way is something else.
     pub fn open_below(&self, path: &Path) -> Result<Dir> {
-        let full = self.path.join(path);
-        let fd = beneath::open(self.fd.as_fd(), path, FLAGS, Mode::empty()).at("open directory", &full)?;
-        Ok(Dir { fd, path: full })
+        let fd = beneath::open(self.fd.as_fd(), path, FLAGS, Mode::empty()).map_err(|error| regular::explain(self, path, FileType::Directory, error))?;
+        Ok(Dir { fd, path: self.path.join(path) })
     }
 
     /// Creates the directory `name` in this one with exactly `mode`, whatever the umask.

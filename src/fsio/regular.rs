@@ -29,7 +29,7 @@ pub struct Regular {
 /// Fails with kind `corrupt`, naming what is there instead, where it or a directory on the way is something else; `not_found` where it is absent.
 pub fn open(dir: &Dir, path: &Path) -> Result<Regular> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = File::from(beneath::open(dir.as_fd(), path, flags, Mode::empty()).map_err(|error| explain(dir, path, error))?);
+    let file = File::from(beneath::open(dir.as_fd(), path, flags, Mode::empty()).map_err(|error| explain(dir, path, FileType::RegularFile, error))?);
     let size = regular_size(&file, &dir.path().join(path))?;
     Ok(Regular { file, size })
 }
@@ -39,7 +39,7 @@ pub fn size(dir: &Dir, path: &Path) -> Result<Option<u64>> {
     match beneath::open(dir.as_fd(), path, OFlags::PATH, Mode::empty()) {
         Ok(fd) => regular_size(&File::from(fd), &dir.path().join(path)).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(explain(dir, path, error)),
+        Err(error) => Err(explain(dir, path, FileType::RegularFile, error)),
     }
 }
 
@@ -80,8 +80,8 @@ fn regular_size(file: &File, path: &Path) -> Result<u64> {
     }
 }
 
-/// Says why `path` could not be opened: the first component that is not what it must be, else the error of the system.
-fn explain(dir: &Dir, path: &Path, error: io::Error) -> Error {
+/// Says why `path` could not be opened as a `wanted`: the first component that is not what it must be, else the error of the system.
+pub(super) fn explain(dir: &Dir, path: &Path, wanted: FileType, error: io::Error) -> Error {
     let full = dir.path().join(path);
     let telling = [Errno::LOOP, Errno::NOTDIR, Errno::ISDIR, Errno::NXIO, Errno::NODEV].map(|errno| Some(errno.raw_os_error()));
     if !telling.contains(&error.raw_os_error()) {
@@ -91,7 +91,7 @@ fn explain(dir: &Dir, path: &Path, error: io::Error) -> Error {
     let mut names = path.iter().peekable();
     while let Some(name) = names.next() {
         part.push(name);
-        let wanted = if names.peek().is_some() { FileType::Directory } else { FileType::RegularFile };
+        let wanted = if names.peek().is_some() { FileType::Directory } else { wanted };
         // Only a diagnosis: whatever changes meanwhile, the file is not opened.
         match rustix::fs::statat(dir, &part, AtFlags::SYMLINK_NOFOLLOW).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
             Ok(kind) if kind == wanted => {}
@@ -103,7 +103,7 @@ fn explain(dir: &Dir, path: &Path, error: io::Error) -> Error {
 }
 
 /// An error of kind `corrupt`: `path` is a `kind` where a `wanted` belongs.
-pub fn not_a(wanted: &str, kind: FileType, path: &Path) -> Error {
+fn not_a(wanted: &str, kind: FileType, path: &Path) -> Error {
     Error::corrupt(format!("{} is a {}, not a {wanted}", text::path(path), name_of(kind))).subject(text::path(path))
 }
 

@@ -52,12 +52,10 @@ impl<R: Read> VerifyingReader<R> {
         }
     }
 
-    /// Everything, verified. Fails with kind `unsupported` when the content is larger than `limit` bytes.
-    pub fn read_to_vec(mut self, limit: u64) -> Result<Vec<u8>> {
-        if self.size > limit {
-            return Err(
-                Error::unsupported(format!("{} has {} bytes; documents of more than {limit} bytes are not read", self.digest, self.size)).subject(&self.digest)
-            );
+    /// Everything, verified. Fails with kind `corrupt` when the content is larger than `limit` bytes.
+    pub fn read_to_vec(mut self, limit: usize) -> Result<Vec<u8>> {
+        if self.size > limit as u64 {
+            return Err(Error::corrupt(format!("{} has {} bytes, more than the limit of {limit} bytes", self.digest, self.size)).subject(&self.digest));
         }
         let mut bytes = Vec::new();
         // `read_to_end` grows with what arrives, not with what was announced.
@@ -132,7 +130,7 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
 
-    const LIMIT: u64 = 1 << 20;
+    const LIMIT: usize = 1 << 20;
 
     fn read(content: &[u8], claimed: &[u8], size: u64) -> Result<Vec<u8>> {
         VerifyingReader::new(content, Digest::sha256(claimed), size).expect("computable").read_to_vec(LIMIT)
@@ -172,8 +170,8 @@ mod tests {
     #[test]
     fn lay_20_an_announced_size_allocates_nothing() {
         let reader = VerifyingReader::new(&b"abc"[..], Digest::sha256(b"abc"), u64::MAX).expect("computable");
-        assert_eq!(reader.read_to_vec(u64::MAX).expect_err("short").kind(), ErrorKind::Corrupt);
-        assert_eq!(read(b"abc", b"abc", LIMIT + 1).expect_err("limit").kind(), ErrorKind::Unsupported);
+        assert_eq!(reader.read_to_vec(usize::MAX).expect_err("short").kind(), ErrorKind::Corrupt);
+        assert_eq!(read(b"abc", b"abc", LIMIT as u64 + 1).expect_err("limit").kind(), ErrorKind::Corrupt);
     }
 
     #[test]

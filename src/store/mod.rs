@@ -1,1 +1,5 @@
-//! placeholder
+//! Where images are kept.
+
+pub mod layout;
+
+pub use layout::{BlobWriter, Layout};

@@ -1,0 +1,115 @@
+//! An image layout on disk. image-spec, image-layout.md.
+//!
+//! What holds at every moment, whatever is killed, pulled out or run at the same time:
+//!
+//! 1. A file `blobs/<algorithm>/<encoded>` is complete, verified and brought to the disk before it has that name, and never changed after.
+//! 2. A manifest is named after everything it references; `index.json` changes after the manifests it names.
+//! 3. `index.json` is replaced by rename, under an exclusive lock held from reading to writing. Unreadable or unknown is an error, never
+//!    "start empty". Other entries and unknown fields survive.
+//! 4. The index lock is an exclusive `flock` on `index.json.lock` in the root, BuildKit's file, so that buildx and larder can share a layout. larder waits
+//!    for it, checks once it holds it that the name still means the locked file (BuildKit removes it), and never removes it.
+//!    The presence lock is a shared `flock` on `oci-layout`, held while a [`Layout`] is open. Read-only media need no lock.
+//! 5. Removal goes the other way: first the name, then, only in garbage collection, the content.
+//! 6. Temporary data lives in one staging directory on the same file system, locked while its owner lives. Dead ones are swept by the next writer.
+//! 7. No clock, host name, user, directory order, locale, umask, thread count or timing reaches any byte written.
+//! 8. Reading never trusts: every byte passes [`VerifyingReader`](crate::fsio::VerifyingReader). One stated exception: content that is linked or reflinked from another place
+//!    is shared, not read; only its size is checked. Documents are always read.
+//!
+//! Exit means durable: after [`Layout::update_index`] returned, a power cut loses nothing of what it names. Relies on [`crate::fsio`]. On network file
+//! systems locks may exclude only the processes of one machine.
+
+mod barrier;
+mod blob;
+mod index;
+mod open;
+mod staging;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::exec::Cancel;
+use crate::fsio::{Dir, Lock, Patience};
+use crate::spec::Digest;
+
+use barrier::Barrier;
+use staging::Staging;
+
+pub use blob::BlobWriter;
+
+const INDEX: &str = "index.json";
+const INDEX_LOCK: &str = "index.json.lock";
+const HEADER: &str = "oci-layout";
+const BLOBS: &str = "blobs";
+const FILE_MODE: u32 = 0o644;
+const DIRECTORY_MODE: u32 = 0o755;
+
+/// How a layout is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long to wait for other processes, each time they are in the way.
+    pub lock_timeout: Duration,
+    /// Ends waiting and writing early.
+    pub cancel: Cancel,
+}
+
+impl Default for Options {
+    /// One minute: longer than any index update, shorter than a person's patience.
+    fn default() -> Self {
+        Options { lock_timeout: Duration::from_secs(60), cancel: Cancel::default() }
+    }
+}
+
+/// An open image layout. Clones share it; it may be used by many threads at once.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    root: Arc<Dir>,
+    options: Options,
+    barrier: Barrier,
+    /// Made by the first write, so that reading creates nothing.
+    staging: OnceLock<Staging>,
+    /// Held for what it keeps others from.
+    _presence: Lock,
+}
+
+impl Layout {
+    /// The path the layout was opened by.
+    pub fn path(&self) -> &Path {
+        self.shared.root.path()
+    }
+
+    /// Removes the staging directories of writers that no longer live, and returns how many there were.
+    pub fn sweep_staging(&self) -> Result<usize> {
+        Staging::sweep(&self.shared.root)
+    }
+}
+
+impl Shared {
+    fn patience(&self) -> Patience {
+        Patience::new(self.options.lock_timeout, self.options.cancel.clone())
+    }
+
+    fn staging(&self) -> Result<&Staging> {
+        if let Some(staging) = self.staging.get() {
+            return Ok(staging);
+        }
+        // What cannot be swept now is swept later, by another writer or by garbage collection.
+        let _ = Staging::sweep(&self.root);
+        let new = Staging::create(&self.root)?;
+        // Where two threads come here at once, the second directory goes as it came.
+        Ok(self.staging.get_or_init(|| new))
+    }
+}
+
+/// Where the content of `digest` lies, relative to the root.
+fn blob_path(digest: &Digest) -> PathBuf {
+    [BLOBS, digest.algorithm().as_str(), digest.encoded()].iter().collect()
+}

@@ -1,0 +1,178 @@
+//! Opening and creating layouts.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use rustix::fs::{FileType, Mode};
+use rustix::io::Errno;
+
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::fsio::durable::{replace_file, sync_dir};
+use crate::fsio::{Dir, Lock, Patience, Regular, regular};
+use crate::spec::{json, limits, text};
+
+use super::staging::{self, Staging};
+use super::{BLOBS, Barrier, DIRECTORY_MODE, FILE_MODE, HEADER, INDEX, INDEX_LOCK, Layout, Options, Shared};
+
+const HEADER_BYTES: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+const VERSION: &str = "1.0.0";
+const EMPTY_INDEX: &[u8] = br#"{"manifests":[],"mediaType":"application/vnd.oci.image.index.v1+json","schemaVersion":2}"#;
+
+impl Layout {
+    /// Opens the layout in the directory `path`. Creates and changes nothing.
+    ///
+    /// Kinds: `not_found` without such a directory; `corrupt` where it is no layout; `unsupported` for another version of the layout;
+    /// `conflict` where garbage collection holds it past the timeout.
+    pub fn open(path: &Path, options: Options) -> Result<Layout> {
+        let root = Arc::new(Dir::open(path)?);
+        let header = open_header(&root)?;
+        let header_path = path.join(HEADER);
+        let bytes = read_bounded(&header, limits::LAYOUT_HEADER_BYTES, &header_path)?;
+        check_header(&bytes, &header_path)?;
+        let presence = Lock::shared(header.file, &header_path, &mut Patience::new(options.lock_timeout, options.cancel.clone()))?;
+        Ok(Layout { shared: Arc::new(Shared { root, options, barrier: Barrier::default(), staging: OnceLock::new(), _presence: presence }) })
+    }
+
+    /// Creates an empty layout in `path`, a new or empty directory; missing parents are created.
+    ///
+    /// Kinds: `conflict` where there is a layout or anything else already.
+    pub fn create(path: &Path, options: Options) -> Result<Layout> {
+        make_directories(path)?;
+        let root = Arc::new(Dir::open(path).map_err(|error| error.with_kind(ErrorKind::Conflict))?);
+        match initialise(&root, &options)? {
+            Initialised::Now => Layout::open(path, options),
+            Initialised::Before => Err(Error::conflict(format!("{} is an image layout already", text::path(path))).subject(text::path(path))),
+        }
+    }
+
+    /// Opens the layout in `path`, or creates it in a new or empty directory. Many processes may do so at once.
+    pub fn ensure(path: &Path, options: Options) -> Result<Layout> {
+        make_directories(path)?;
+        initialise(&Arc::new(Dir::open(path)?), &options)?;
+        Layout::open(path, options)
+    }
+}
+
+/// The content of a file of at most `limit` bytes.
+pub(super) fn read_bounded(regular: &Regular, limit: usize, path: &Path) -> Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    (&regular.file).take(limit as u64 + 1).read_to_end(&mut bytes).at("read", path)?;
+    if bytes.len() > limit {
+        return Err(Error::corrupt(format!("{} is larger than the limit of {limit} bytes", text::path(path))).subject(text::path(path)));
+    }
+    Ok(bytes)
+}
+
+fn open_header(root: &Dir) -> Result<Regular> {
+    regular::open(root, Path::new(HEADER)).map_err(|error| if error.kind() == ErrorKind::NotFound { not_a_layout(root) } else { error })
+}
+
+fn not_a_layout(root: &Dir) -> Error {
+    let path = text::path(root.path());
+    Error::corrupt(format!("{path} is not an image layout: it has no `{HEADER}` file"))
+        .subject(&path)
+        .hint(format!("if only that file was lost, put it back: echo '{}' > {path}/{HEADER}", String::from_utf8_lossy(HEADER_BYTES)))
+}
+
+fn check_header(bytes: &[u8], path: &Path) -> Result<()> {
+    let shown = text::path(path);
+    let header = json::parse(bytes, limits::LAYOUT_HEADER_BYTES).map_err(|error| error.context(format!("cannot read {shown}")).subject(&shown))?;
+    let Some(fields) = header.as_object() else {
+        return Err(Error::corrupt(format!("{shown} is not a JSON object")).subject(&shown));
+    };
+    match fields.get("imageLayoutVersion") {
+        Some(serde_json::Value::String(version)) if version == VERSION => Ok(()),
+        Some(other) => {
+            let other = other.to_string();
+            let other = text::shown(other.get(..40).unwrap_or(&other)).into_owned();
+            Err(Error::unsupported(format!("{shown}: imageLayoutVersion is {other}; this version of larder reads \"{VERSION}\"")).subject(&shown))
+        }
+        None => Err(Error::unsupported(format!("{shown}: imageLayoutVersion is missing")).subject(&shown)),
+    }
+}
+
+enum Initialised {
+    Now,
+    Before,
+}
+
+/// Makes `root` a layout unless it is one. The `oci-layout` file comes last: without it there is no layout, and the next call goes on where this one was killed.
+fn initialise(root: &Arc<Dir>, options: &Options) -> Result<Initialised> {
+    if root.kind(Path::new(HEADER))?.is_some() {
+        return Ok(Initialised::Before);
+    }
+    check_vacant(root)?;
+    let mut patience = Patience::new(options.lock_timeout, options.cancel.clone());
+    let _lock = Lock::of_file(root, Path::new(INDEX_LOCK), &mut patience)?;
+    if root.kind(Path::new(HEADER))?.is_some() {
+        return Ok(Initialised::Before);
+    }
+    check_vacant(root)?;
+    root.create(Path::new(BLOBS), DIRECTORY_MODE)?;
+    let blobs = root.open_below(Path::new(BLOBS))?;
+    blobs.create(Path::new("sha256"), DIRECTORY_MODE)?;
+    sync_dir(&blobs)?;
+    let staging = Staging::create(root)?;
+    replace_file(staging.file()?, root, Path::new(INDEX), EMPTY_INDEX, FILE_MODE)?;
+    replace_file(staging.file()?, root, Path::new(HEADER), HEADER_BYTES, FILE_MODE)?;
+    Ok(Initialised::Now)
+}
+
+/// Fails unless `root` has nothing but what an interrupted [`initialise`] leaves behind, and what every file system has.
+fn check_vacant(root: &Dir) -> Result<()> {
+    for (name, kind) in root.entries()? {
+        let ours = match name.to_str() {
+            // Another process has just finished; the caller looks again under the lock.
+            Some(HEADER) => return Ok(()),
+            Some(BLOBS) if kind == FileType::Directory => has_no_blobs(root)?,
+            Some(INDEX) if kind == FileType::RegularFile => has_no_names(root)?,
+            Some(INDEX_LOCK | "lost+found") => true,
+            Some(name) => name.starts_with(staging::PREFIX),
+            None => false,
+        };
+        if !ours {
+            return Err(occupied(root, Path::new(&name)));
+        }
+    }
+    Ok(())
+}
+
+fn occupied(root: &Dir, name: &Path) -> Error {
+    if name == Path::new(BLOBS) || name == Path::new(INDEX) {
+        return not_a_layout(root);
+    }
+    let path = text::path(root.path());
+    Error::conflict(format!("{path} is neither an image layout nor empty: it has `{}`", text::path(name)))
+        .subject(&path)
+        .hint("give a new or an empty directory")
+}
+
+fn has_no_names(root: &Dir) -> Result<bool> {
+    let index = regular::open(root, Path::new(INDEX))?;
+    Ok(read_bounded(&index, EMPTY_INDEX.len(), &root.path().join(INDEX)).is_ok_and(|bytes| bytes == EMPTY_INDEX))
+}
+
+fn has_no_blobs(root: &Dir) -> Result<bool> {
+    for (algorithm, kind) in root.open_below(Path::new(BLOBS))?.entries()? {
+        if kind != FileType::Directory || !root.open_below(&Path::new(BLOBS).join(algorithm))?.entries()?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Creates the directory `path` and its missing parents, with the usual permissions whatever the umask, and brings their names to the disk.
+fn make_directories(path: &Path) -> Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists()).collect();
+    for path in missing.into_iter().rev() {
+        match rustix::fs::mkdir(path, Mode::from_raw_mode(DIRECTORY_MODE)) {
+            Ok(()) => rustix::fs::chmod(path, Mode::from_raw_mode(DIRECTORY_MODE)).at("set the permissions of", path)?,
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error).at("create directory", path),
+        }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned);
+        sync_dir(&Dir::open(&parent)?)?;
+    }
+    Ok(())
+}

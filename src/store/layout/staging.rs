@@ -1,0 +1,131 @@
+//! Where a writer keeps what is not yet complete.
+
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::fsio::dir::Created;
+use crate::fsio::durable::TempFile;
+use crate::fsio::{Dir, Lock, beneath, lock};
+use crate::spec::text;
+
+/// What the names of staging directories begin with.
+pub(super) const PREFIX: &str = ".larder-staging-";
+
+/// A directory for temporary files in the root of a layout, locked while it is in use and removed when dropped.
+#[derive(Debug)]
+pub(super) struct Staging {
+    root: Arc<Dir>,
+    name: PathBuf,
+    dir: Arc<Dir>,
+    next: AtomicU64,
+    /// Held for as long as the directory is in use, where the file system knows locks; where it does not, nobody sweeps.
+    _lock: Option<Lock>,
+}
+
+impl Staging {
+    /// Creates a staging directory in `root`.
+    pub(super) fn create(root: &Arc<Dir>) -> Result<Staging> {
+        // A sweeper may take a new directory for a dead one in the moment before it is locked: then another one is made.
+        for _ in 0..100 {
+            let unique = RandomState::new().hash_one(0);
+            let name = PathBuf::from(format!("{PREFIX}{}-{unique:016x}", std::process::id()));
+            if root.create(&name, 0o700)? == Created::Existed {
+                continue;
+            }
+            let handle = open(root, &name)?;
+            let check = handle.try_clone().at("open directory", &root.path().join(&name))?;
+            let held = Lock::try_exclusive(handle, &root.path().join(&name));
+            if matches!(held, Ok(None)) || !lock::is_named(&check, root, &name)? {
+                continue;
+            }
+            let dir = Arc::new(root.open_below(&name)?);
+            return Ok(Staging { root: root.clone(), name, dir, next: AtomicU64::new(0), _lock: held.ok().flatten() });
+        }
+        Err(Error::conflict(format!("staging directories in {} are removed by others again and again", text::path(root.path()))))
+    }
+
+    /// A new temporary file.
+    pub(super) fn file(&self) -> Result<TempFile> {
+        TempFile::create(self.dir.clone(), self.next.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    /// Removes the staging directories in `root` whose owners no longer live; returns how many.
+    pub(super) fn sweep(root: &Dir) -> Result<usize> {
+        let mut swept = 0;
+        for (name, kind) in root.entries()? {
+            if kind == FileType::Directory && name.as_bytes().starts_with(PREFIX.as_bytes()) {
+                match sweep_one(root, Path::new(&name)) {
+                    Ok(Swept::Gone) => swept += 1,
+                    Ok(Swept::Alive) => {}
+                    // Another sweeper was faster.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(swept)
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // Removed before the lock goes, so that no sweeper sees it.
+        let _ = rustix::fs::unlinkat(&*self.root, &self.name, AtFlags::REMOVEDIR);
+    }
+}
+
+enum Swept {
+    Gone,
+    Alive,
+}
+
+fn sweep_one(root: &Dir, name: &Path) -> Result<Swept> {
+    let path = root.path().join(name);
+    let Some(_held) = Lock::try_exclusive(open(root, name)?, &path)? else { return Ok(Swept::Alive) };
+    let dir = root.open_below(name)?;
+    for (file, _) in dir.entries()? {
+        rustix::fs::unlinkat(&dir, &file, AtFlags::empty()).at("remove", &path.join(&file))?;
+    }
+    rustix::fs::unlinkat(root, name, AtFlags::REMOVEDIR).at("remove", &path)?;
+    Ok(Swept::Gone)
+}
+
+fn open(root: &Dir, name: &Path) -> Result<File> {
+    let fd = beneath::open(root.as_fd(), name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).at("open directory", &root.path().join(name))?;
+    Ok(File::from(fd))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn cra_23_sweeps_the_dead_and_spares_the_living() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let root = Arc::new(Dir::open(temp.path()).expect("opened"));
+        let alive = Staging::create(&root).expect("created");
+        let file = alive.file().expect("created");
+        file.file().as_ref().write_all(b"x").expect("written");
+        let dead = temp.path().join(format!("{PREFIX}1-dead"));
+        std::fs::create_dir(&dead).expect("created");
+        std::fs::write(dead.join("0"), "rest").expect("written");
+        std::fs::create_dir(temp.path().join("other")).expect("created");
+
+        assert_eq!(Staging::sweep(&root).expect("swept"), 1);
+        assert!(!dead.exists());
+        assert_eq!(Staging::sweep(&root).expect("swept"), 0);
+        drop(file);
+        drop(alive);
+        let left: Vec<_> = root.entries().expect("listed").into_iter().map(|(name, _)| name).collect();
+        assert_eq!(left, ["other"]);
+    }
+}
