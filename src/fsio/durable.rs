@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{IoContext, Result};
-use crate::fsio::Dir;
+use crate::fsio::{Dir, place};
 
 /// A new file under a temporary name. Dropped, it is gone; [`persist`](TempFile::persist) gives it its name.
 #[derive(Debug)]
@@ -37,13 +37,24 @@ impl TempFile {
         &self.file
     }
 
-    /// Gives the file `mode`, brings it to the disk and renames it to `name` in `dir`, replacing what is there unless that is a directory.
+    /// Makes the open file `source` appear under the temporary name as well, without reading it. None where the file system cannot do that.
+    pub fn link(dir: Arc<Dir>, name: impl Into<OsString>, source: File) -> Result<Option<TempFile>> {
+        let name = name.into();
+        let linked = place::hard_link(&source, &dir, Path::new(&name)).at("link", &dir.path().join(&name))?;
+        Ok(linked.map(|_| TempFile { dir, name, file: Arc::new(source) }))
+    }
+
+    /// Gives the file exactly `mode`, whatever the umask.
+    pub fn set_mode(&self, mode: u32) -> Result<()> {
+        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode)).at("set the permissions of", &self.dir.path().join(&self.name))
+    }
+
+    /// Brings the file to the disk and renames it to `name` in `dir`, replacing what is there unless that is a directory.
     /// The new name itself is durable only after [`sync_dir`].
-    pub fn persist(self, mode: u32, dir: &Dir, name: &Path) -> Result<()> {
+    pub fn persist(self, dir: &Dir, name: &Path) -> Result<()> {
         let target = dir.path().join(name);
-        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode)).at("set the permissions of", &target)?;
         rustix::io::retry_on_intr(|| rustix::fs::fsync(&self.file)).at("bring to the disk", &target)?;
-        // On success nothing is left under the temporary name, so the drop removes nothing.
+        // The drop finds nothing under the temporary name, unless both names were the same file: then renaming does nothing.
         rustix::fs::renameat(&*self.dir, &self.name, dir, name).at("write", &target)
     }
 }
@@ -67,7 +78,8 @@ pub fn sync_dir(dir: &Dir) -> Result<()> {
 /// `temporary` must be new and lie on the same file system.
 pub fn replace_file(temporary: TempFile, dir: &Dir, name: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     temporary.file().as_ref().write_all(bytes).at("write", &dir.path().join(name))?;
-    temporary.persist(mode, dir, name)?;
+    temporary.set_mode(mode)?;
+    temporary.persist(dir, name)?;
     sync_dir(dir)
 }
 

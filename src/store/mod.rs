@@ -1,5 +1,115 @@
-//! Where images are kept.
+//! Where images are kept, and the two contracts that everything which moves images relies on.
+//!
+//! A store holds content by digest and entries: descriptors of manifests, most of them with a name. What can be read is a [`Source`], what can be written
+//! a [`Destination`]. Stores do not know each other. Whether a store keeps the contracts is checked by one suite for all of them.
 
+#[cfg(test)]
+pub(crate) mod conformance;
 pub mod layout;
+pub mod memory;
 
 pub use layout::{BlobWriter, Layout};
+pub use memory::MemoryStore;
+
+use std::fs::File;
+use std::io::Read;
+
+use crate::error::{Error, Result};
+use crate::fsio::Placed;
+use crate::spec::{Descriptor, ImageIndex};
+
+/// A store that can be read, by many threads at once. Reading changes nothing.
+pub trait Source: Send + Sync {
+    /// Where this is, as a person would write it on the command line.
+    fn location(&self) -> String;
+
+    /// The entries, as an image index: those of a layout are its `index.json`.
+    ///
+    /// Fails with kind `corrupt` where the store has no readable entries.
+    fn index(&self) -> Result<ImageIndex>;
+
+    /// Opens content. The reader proves size and digest while it is read and fails with kind `corrupt` before the last byte where they differ;
+    /// who stops earlier has proved nothing.
+    ///
+    /// Kinds: `not_found` where the content is absent; `corrupt` where its size is known to be wrong; `unsupported` for a digest that cannot be computed.
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>>;
+
+    /// Reads and verifies content of at most `limit` bytes; larger content is of kind `corrupt`. Other errors as [`open`](Self::open).
+    fn read(&self, descriptor: &Descriptor, limit: usize) -> Result<Vec<u8>> {
+        let digest = &descriptor.digest;
+        if descriptor.size > limit as u64 {
+            return Err(Error::corrupt(format!("{digest} has {} bytes, more than the limit of {limit} bytes", descriptor.size)).subject(digest));
+        }
+        let mut bytes = Vec::new();
+        self.open(descriptor)?.read_to_end(&mut bytes).map_err(|error| Error::io(format!("cannot read {digest}"), error))?;
+        Ok(bytes)
+    }
+
+    /// The content as a file of this machine that another store may share instead of reading: a regular file whose size is right and whose bytes nobody
+    /// has verified. None where the content is no file.
+    fn local_file(&self, _descriptor: &Descriptor) -> Result<Option<File>> {
+        Ok(None)
+    }
+}
+
+/// A store that can be written, by many threads at once.
+///
+/// The order is the caller's duty: content before the manifests that reference it, manifests before the entries that name them. In return, whatever is
+/// interrupted at any moment leaves a store in which everything that is named is whole.
+pub trait Destination: Send + Sync {
+    /// Where this is, as a person would write it on the command line.
+    fn location(&self) -> String;
+
+    /// Whether content of the descriptor's digest and size is there, so that it need not be put. Its bytes are not looked at; documents should be put anyway.
+    fn has(&self, descriptor: &Descriptor) -> Result<bool>;
+
+    /// Takes over content from `source` without reading it, where both lie on one file system that can do so. `Ok(None)` means: put it instead.
+    /// Nothing is verified but the size; so not for documents.
+    fn reuse(&self, _source: &dyn Source, _descriptor: &Descriptor, _sharing: Sharing) -> Result<Option<Placed>> {
+        Ok(None)
+    }
+
+    /// Stores content. It is visible only when it is complete and proved; what fails leaves nothing behind. Content that is there already is no error and is
+    /// afterwards what it must be. The same content may be put many times at once.
+    ///
+    /// Fails with kind `corrupt` where `content` is not what `descriptor` says.
+    fn put(&self, descriptor: &Descriptor, content: &mut dyn Read) -> Result<()>;
+
+    /// Adds `entries` at once, after everything put before is durable. Each replaces all entries with its name; one without a name is added unless
+    /// the same content is an entry already. Other entries stay as they are. Once this returns, a power cut loses nothing of it.
+    fn commit(&self, entries: &[Descriptor]) -> Result<()>;
+}
+
+/// What a destination may share with a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// Blocks, until one side writes to its file.
+    #[default]
+    Blocks,
+    /// The file itself: who damages one side damages both.
+    Files,
+}
+
+/// Adds `entries` to `index` as [`Destination::commit`] says.
+pub(crate) fn enter(index: &mut ImageIndex, entries: &[Descriptor]) {
+    for entry in entries {
+        let name = names::of(entry);
+        match name {
+            None if index.manifests.iter().any(|other| other.digest == entry.digest) => {}
+            None => index.manifests.push(entry.clone()),
+            Some(_) => {
+                index.manifests.retain(|other| names::of(other) != name);
+                index.manifests.push(entry.clone());
+            }
+        }
+    }
+}
+
+mod names {
+    use crate::spec::Descriptor;
+
+    pub(super) fn of(entry: &Descriptor) -> Option<(Option<&str>, Option<&str>)> {
+        let name = (entry.annotation("io.containerd.image.name"), entry.annotation("org.opencontainers.image.ref.name"));
+        (name != (None, None)).then_some(name)
+    }
+}

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::fsio::dir::Created;
 use crate::fsio::durable::{TempFile, sync_dir};
 use crate::fsio::{Dir, VerifyingReader, regular};
-use crate::spec::{Algorithm, Descriptor, Digest, Hasher, MediaType, text};
+use crate::spec::{Algorithm, Descriptor, Digest, Hasher, Kind, MediaType, text};
 
 use super::{BLOBS, DIRECTORY_MODE, FILE_MODE, Layout, Shared, blob_path};
 
@@ -76,7 +76,7 @@ impl Layout {
     /// Stores a document. Where there are other bytes under its digest already, they are replaced.
     /// Everything that a manifest references must be stored before; it is brought to the disk first.
     pub fn put_document(&self, media_type: MediaType, bytes: &[u8]) -> Result<Descriptor> {
-        if points_to_others(&media_type) {
+        if is_manifest(&media_type) {
             self.sync_blobs()?;
         }
         let mut writer = self.blob_writer(Algorithm::Sha256)?;
@@ -160,7 +160,8 @@ impl BlobWriter {
         let dir = self.shared.blob_dir(&self.algorithm)?;
         let name = Path::new(digest.encoded());
         if !holds_same(&dir, name, self.temp.file(), self.size).at("compare content in", dir.path())? {
-            self.temp.persist(FILE_MODE, &dir, name)?;
+            self.temp.set_mode(FILE_MODE)?;
+            self.temp.persist(&dir, name)?;
         }
         self.shared.barrier.mark(&self.algorithm);
         Ok(())
@@ -250,6 +251,7 @@ fn holds_same(dir: &Dir, name: &Path, ours: &File, size: u64) -> io::Result<bool
     }
 }
 
-fn points_to_others(media_type: &MediaType) -> bool {
-    matches!(media_type, MediaType::ImageManifest | MediaType::ImageIndex)
+/// Whether content of this type references other content, which must be durable before it.
+pub(super) fn is_manifest(media_type: &MediaType) -> bool {
+    matches!(Kind::of(media_type), Kind::Index | Kind::Manifest)
 }

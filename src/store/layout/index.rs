@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fsio::durable::replace_file;
 use crate::fsio::{Lock, regular};
-use crate::spec::{ImageIndex, json, limits, text};
+use crate::spec::{ImageIndex, json, limits, shape, text};
 
 use super::open::read_bounded;
 use super::{FILE_MODE, INDEX, INDEX_LOCK, Layout};
@@ -58,7 +58,7 @@ impl Layout {
         if bytes.is_empty() {
             return Err(Error::corrupt(format!("{shown} is empty")).subject(&shown).hint(LOST));
         }
-        json::decode(&bytes, limits::LAYOUT_INDEX_BYTES).map_err(|error| error.context(format!("cannot read {shown}")).subject(&shown))
+        shape::layout_index(&bytes).map_err(|error| error.subject(&shown))
     }
 }
 

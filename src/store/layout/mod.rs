@@ -25,6 +25,7 @@ mod open;
 mod staging;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};

@@ -54,7 +54,16 @@ impl Staging {
 
     /// A new temporary file.
     pub(super) fn file(&self) -> Result<TempFile> {
-        TempFile::create(self.dir.clone(), self.next.fetch_add(1, Ordering::Relaxed).to_string())
+        TempFile::create(self.dir.clone(), self.unique())
+    }
+
+    /// Another, temporary name for `file`; none where the file system cannot do that.
+    pub(super) fn link(&self, file: File) -> Result<Option<TempFile>> {
+        TempFile::link(self.dir.clone(), self.unique(), file)
+    }
+
+    fn unique(&self) -> String {
+        self.next.fetch_add(1, Ordering::Relaxed).to_string()
     }
 
     /// Removes the staging directories in `root` whose owners no longer live; returns how many.

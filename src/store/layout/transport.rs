@@ -1,0 +1,139 @@
+//! A layout as source and destination.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use crate::error::{Error, IoContext, Result};
+use crate::fsio::{Placed, place};
+use crate::spec::{Descriptor, ImageIndex, text};
+use crate::store::{Destination, Sharing, Source};
+
+use super::blob::is_manifest;
+use super::{FILE_MODE, Layout};
+
+/// What is read at once while content is put: large enough that it goes to the file without another copy.
+const CHUNK: usize = 1 << 20;
+
+impl Source for Layout {
+    fn location(&self) -> String {
+        format!("oci:{}", text::path(self.path()))
+    }
+
+    fn index(&self) -> Result<ImageIndex> {
+        Layout::index(self)
+    }
+
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
+        Ok(Box::new(self.open_blob(descriptor)?))
+    }
+
+    fn local_file(&self, descriptor: &Descriptor) -> Result<Option<File>> {
+        self.open_file(descriptor).map(Some)
+    }
+}
+
+impl Destination for Layout {
+    fn location(&self) -> String {
+        Source::location(self)
+    }
+
+    fn has(&self, descriptor: &Descriptor) -> Result<bool> {
+        Layout::has(self, descriptor)
+    }
+
+    fn reuse(&self, source: &dyn Source, descriptor: &Descriptor, sharing: Sharing) -> Result<Option<Placed>> {
+        let Some(file) = source.local_file(descriptor)? else { return Ok(None) };
+        let staging = self.shared.staging()?;
+        let copy = staging.file()?;
+        let (temp, placed) = match place::reflink(&file, copy.file()).at("share content with", self.path())? {
+            Some(placed) => {
+                copy.set_mode(FILE_MODE)?;
+                (copy, placed)
+            }
+            None if sharing == Sharing::Files => match staging.link(file)? {
+                Some(link) => (link, Placed::Linked),
+                None => return Ok(None),
+            },
+            None => return Ok(None),
+        };
+        let algorithm = descriptor.digest.algorithm();
+        temp.persist(&self.shared.blob_dir(algorithm)?, Path::new(descriptor.digest.encoded()))?;
+        self.shared.barrier.mark(algorithm);
+        Ok(Some(placed))
+    }
+
+    fn put(&self, descriptor: &Descriptor, content: &mut dyn Read) -> Result<()> {
+        if is_manifest(&descriptor.media_type) {
+            self.sync_blobs()?;
+        }
+        let mut writer = self.blob_writer(descriptor.digest.algorithm().clone())?;
+        let mut buffer = vec![0; usize::try_from(descriptor.size).unwrap_or(CHUNK).clamp(1, CHUNK)];
+        // A writer that is fed endlessly must not fill the disk.
+        let mut content = content.take(descriptor.size.saturating_add(1));
+        loop {
+            let count = match content.read(&mut buffer) {
+                Ok(0) => return writer.finish_as(descriptor),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::io(format!("cannot read {}", descriptor.digest), error)),
+            };
+            writer.write_all(&buffer[..count]).at("write content to", self.path())?;
+        }
+    }
+
+    fn commit(&self, entries: &[Descriptor]) -> Result<()> {
+        self.update_index(|index| {
+            super::super::enter(index, entries);
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Digest, MediaType};
+    use crate::store::layout::Options;
+    use crate::store::{MemoryStore, conformance};
+    use std::cell::Cell;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    #[test]
+    fn keeps_the_contracts() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let count = Cell::new(0);
+        conformance::check(|| {
+            count.set(count.get() + 1);
+            Layout::create(&temp.path().join(count.get().to_string()), Options::default()).expect("created")
+        });
+    }
+
+    #[test]
+    fn shares_files_only_where_that_is_wanted_and_never_their_permissions() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let [from, to] = ["from", "to"].map(|name| Layout::create(&temp.path().join(name), Options::default()).expect("created"));
+        let descriptor = Descriptor::new(MediaType::ImageLayer, Digest::sha256(b"content"), 7);
+        from.put(&descriptor, &mut &b"content"[..]).expect("stored");
+        let path = |layout: &Layout| layout.path().join(super::super::blob_path(&descriptor.digest));
+        std::fs::set_permissions(path(&from), std::fs::Permissions::from_mode(0o444)).expect("changed");
+        let (inode, mode) = {
+            let metadata = std::fs::metadata(path(&from)).expect("there");
+            (metadata.ino(), metadata.mode())
+        };
+
+        let shared = to.reuse(&from, &descriptor, Sharing::Blocks).expect("asked");
+        assert!(matches!(shared, None | Some(Placed::Reflinked)));
+        // Where blocks cannot be shared the file is, twice with the same outcome.
+        for _ in 0..2 {
+            let placed = to.reuse(&from, &descriptor, Sharing::Files).expect("asked");
+            assert!(placed.is_some());
+            assert_eq!(placed == Some(Placed::Linked), std::fs::metadata(path(&to)).expect("there").ino() == inode);
+        }
+        assert_eq!(std::fs::metadata(path(&from)).expect("there").mode(), mode);
+        assert_eq!(to.read(&descriptor, 7).expect("verified"), b"content");
+        assert_eq!(to.reuse(&MemoryStore::default(), &descriptor, Sharing::Files).expect("no file"), None);
+        drop(to);
+        assert_eq!(std::fs::read_dir(temp.path().join("to")).expect("listed").count(), 4, "nothing is left of staging");
+    }
+}
