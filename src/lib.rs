@@ -1,4 +1,47 @@
-//! larder
+//! larder builds multi-platform container images straight into an on-disk OCI image layout, offline and reproducibly.
+//!
+//! This page is the map of the code. The README tells what the tool does; here is how it is made and which rules hold it together.
+//!
+//! # The way of data
+//!
+//! ```text
+//! build   BuildSpec --plan--> BuildPlan --execute--> Layer* --> image per platform --> index --> layout --> names
+//! keep    Layout    --verify--> findings
+//! ```
+//!
+//! 1. **Only a layout is built into.** Everything else that moves images is copying.
+//! 2. **Planning reads, executing writes.** A plan is plain data: it can be printed (`--dry-run`) and compared, and its order is the order of
+//!    the result whatever happens in parallel.
+//! 3. **A name appears last.** Content is complete and durable first; then `index.json` changes in one step.
+//! 4. **What is only moved is never re-serialised.** Documents travel as the bytes they are, so digests survive.
+//!
+//! # Floors
+//!
+//! Every module lives on a floor and uses only floors below its own; a test reads the sources and checks it.
+//!
+//! ```text
+//! cli      arguments, output, progress, environment, clock, signals; one file per command
+//! ops      one file per use case: Request -> Report; the only place that combines the engines below
+//! build    larder.toml and flags -> plan -> layers, config, manifest, index
+//! layer    changeset <-> tar <-> compression
+//! store    layouts on disk and in memory, behind the traits Source and Destination
+//! exec     how an operation runs: threads, cancelling, events, times
+//! fsio     durable files, locks, verified reading, opening without trust
+//! spec     the documents of the specifications as plain data, no I/O
+//! ```
+//!
+//! Some things have one place: threads are started in [`exec::pool`] only, files are renamed in [`fsio::durable`] only, stdout, environment
+//! variables and the clock belong to [`cli`] only, and `unsafe` stands in one file of the gzip encoder with its proof. The library prints
+//! nothing and knows no time of its own: what it may tell, ask and write down comes in with [`exec::Run`].
+//!
+//! # What must stay true
+//!
+//! * The invariants of a layout stand at the top of [`store::layout`].
+//! * The bytes of layers are a contract: see [`layer`].
+//! * Reading never trusts: what comes from a layout or an archive passes a reader that checks size and digest, documents pass a strict parser, and
+//!   nothing is allocated because a document says so.
+//! * Every failure is an [`Error`] whose [`ErrorKind`] decides the exit code; it names its subject and, where there is one, the remedy.
+
 pub mod build;
 pub mod cli;
 pub mod error;
@@ -8,3 +51,5 @@ pub mod layer;
 pub mod ops;
 pub mod spec;
 pub mod store;
+
+pub use error::{Error, ErrorKind, Result};

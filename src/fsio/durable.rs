@@ -83,6 +83,28 @@ pub fn replace_file(temporary: TempFile, dir: &Dir, name: &Path, bytes: &[u8], m
     sync_dir(dir)
 }
 
+/// Replaces the file at `path` by one with `bytes` and `mode`, as [`replace_file`] does. The directories above it are made where they are missing.
+pub fn replace_path(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(crate::Error::usage(format!("{} does not name a file", crate::spec::text::path(path))));
+    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    std::fs::create_dir_all(parent).at("create", parent)?;
+    let dir = Arc::new(Dir::open(parent)?);
+    let temporary = TempFile::create(dir.clone(), temporary_name(name))?;
+    replace_file(temporary, &dir, Path::new(name), bytes, mode)
+}
+
+/// A name beside `name` that no other process and no other thread uses.
+fn temporary_name(name: &std::ffi::OsStr) -> OsString {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}-{number}.tmp", std::process::id()));
+    temporary
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,6 +34,14 @@ pub fn open(dir: &Dir, path: &Path) -> Result<Regular> {
     Ok(Regular { file, size })
 }
 
+/// Opens the regular file at `path` for reading. A symbolic link is followed, because the caller named it; errors as [`open`].
+pub fn open_path(path: &Path) -> Result<Regular> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())).at("open", path)?);
+    let size = regular_size(&file, path)?;
+    Ok(Regular { file, size })
+}
+
 /// The size in bytes of the regular file `path` below `dir`; none where it is absent. Errors as [`open`].
 pub fn size(dir: &Dir, path: &Path) -> Result<Option<u64>> {
     match beneath::open(dir.as_fd(), path, OFlags::PATH, Mode::empty()) {

@@ -1,6 +1,10 @@
 //! What the file system says of a path.
 
+use std::path::Path;
+
 use rustix::fs::FileType;
+
+use crate::error::{IoContext, Result};
 
 /// The parts of `struct stat` that layers and change detection need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +32,11 @@ pub struct Stat {
 }
 
 impl Stat {
+    /// What the file system says of an open file, which `path` names in errors.
+    pub fn of(file: &std::fs::File, path: &Path) -> Result<Stat> {
+        Ok(Stat::from(rustix::fs::fstat(file).at("read", path)?))
+    }
+
     fn kind(&self) -> FileType {
         FileType::from_raw_mode(self.mode)
     }

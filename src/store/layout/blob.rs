@@ -73,6 +73,11 @@ impl Layout {
         Ok(BlobWriter { temp, hasher, algorithm, buffer: Vec::new(), size: 0, started: 0, state: State::Whole, shared: self.shared.clone() })
     }
 
+    /// A file without a name, for bytes that are needed for a while and fit no memory. It goes when the last handle goes.
+    pub fn scratch_file(&self) -> Result<Arc<File>> {
+        Ok(self.shared.staging()?.file()?.file().clone())
+    }
+
     /// Stores a document. Where there are other bytes under its digest already, they are replaced.
     /// Everything that a manifest references must be stored before; it is brought to the disk first.
     pub fn put_document(&self, media_type: MediaType, bytes: &[u8]) -> Result<Descriptor> {
