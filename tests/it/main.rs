@@ -1,1 +1,19 @@
-//! placeholder
+//! The integration tests: the binary from outside, judged by other tools than itself. One file per subject.
+
+mod support;
+
+mod cli;
+mod oracle;
+mod sample;
+
+use std::collections::BTreeSet;
+
+/// A file that is not named above is never compiled, and its tests never run.
+#[test]
+fn no_file_here_is_forgotten() {
+    let directory = support::process::checkout("tests/it");
+    let entries = std::fs::read_dir(directory).expect("tests/it").map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+    let files: BTreeSet<String> = entries.map(|name| name.trim_end_matches(".rs").to_owned()).filter(|name| name != "main").collect();
+    let modules = include_str!("main.rs").lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+    assert_eq!(files, modules.map(str::to_owned).collect::<BTreeSet<_>>());
+}

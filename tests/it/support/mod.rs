@@ -1,0 +1,9 @@
+//! What the integration tests share: running larder, finding the tools that judge it, and proving a layout sound.
+//!
+//! Nothing in here uses larder's library. A test that cannot run says so on stderr with a line that begins with "skip:", also when
+//! it passes; with `CI=true` it fails instead, so that no test is lost unseen.
+
+pub(crate) mod foreign;
+pub(crate) mod process;
+pub(crate) mod sound;
+pub(crate) mod tools;

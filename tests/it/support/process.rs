@@ -1,0 +1,59 @@
+//! Running larder and other programs.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
+
+/// A home directory for the larder of every test, so that no test sees or fills the caches of the person who runs it.
+static HOME: LazyLock<tempfile::TempDir> = LazyLock::new(temp);
+
+/// A new temporary directory, removed when dropped.
+pub(crate) fn temp() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+/// The larder under test, in an environment that says nothing about how to work.
+pub(crate) fn larder() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+    command.stdin(Stdio::null()).env_clear().env("HOME", HOME.path());
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// What tests want of a program that ran.
+pub(crate) trait Runs {
+    /// Runs it to the end, expects exit status 0 and returns its standard output.
+    fn succeeds(&mut self) -> String;
+
+    /// Runs it to the end, expects this exit status and returns its standard error.
+    fn fails_with(&mut self, status: i32) -> String;
+}
+
+impl Runs for Command {
+    #[track_caller]
+    fn succeeds(&mut self) -> String {
+        text(&finished(self, 0).stdout)
+    }
+
+    #[track_caller]
+    fn fails_with(&mut self, status: i32) -> String {
+        text(&finished(self, status).stderr)
+    }
+}
+
+#[track_caller]
+fn finished(command: &mut Command, status: i32) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(status), "{command:?}: {}\nstdout: {out}\nstderr: {err}", output.status);
+    output
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A file of this checkout.
+pub(crate) fn checkout(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
