@@ -3,6 +3,7 @@
 //! What larder only moves it carries as the exact bytes it read ([`Document`]); what it writes goes through one canonical encoder.
 //! Follows image-spec 1.1 and, for what Docker writes, the schema 2 media types.
 
+pub mod annotation;
 mod base64;
 pub mod descriptor;
 pub mod digest;
@@ -12,7 +13,9 @@ pub mod limits;
 pub mod links;
 pub mod manifest;
 pub mod media_type;
+pub mod name;
 pub mod platform;
+pub mod reference;
 mod scan;
 pub mod shape;
 pub mod text;
@@ -23,4 +26,6 @@ pub use document::Document;
 pub use links::{Node, Role};
 pub use manifest::{ImageIndex, ImageManifest};
 pub use media_type::{Compression, Kind, LayerMedia};
+pub use name::{ImageName, Selector};
 pub use platform::Platform;
+pub use reference::Reference;
