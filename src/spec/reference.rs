@@ -244,7 +244,14 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(128))]
 
         #[test]
-        fn a_full_reference_reads_back(text in "([a-z]{1,3}(\\.[a-z]{1,3}|:[0-9]{1,4})/)?[a-z0-9]{1,4}([._/-][a-z0-9]{1,4}){0,3}(:[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,5})?") {
+        fn a_full_reference_reads_back(
+            host in "|[a-z]{1,3}(\\.[a-z]{1,3}|:[0-9]{1,4})/",
+            // A first component with a dot would be the host.
+            first in "[a-z0-9]{1,4}([_-][a-z0-9]{1,4})?",
+            rest in "(/[a-z0-9]{1,4}([._-][a-z0-9]{1,4}){0,2}){0,2}",
+            tag in "|:[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,5}",
+        ) {
+            let text = format!("{host}{first}{rest}{tag}");
             let reference: Reference = text.parse().expect("valid");
             prop_assert_eq!(&reference.to_string().parse::<Reference>().expect("valid"), &reference);
         }
