@@ -15,4 +15,4 @@ pub use dir::Dir;
 pub use lock::{Lock, Patience};
 pub use place::Placed;
 pub use regular::Regular;
-pub use verify::VerifyingReader;
+pub use verify::{Mismatch, VerifyingReader};

@@ -1,9 +1,63 @@
 //! Reading content that must be what its digest says.
 
+use std::fmt;
 use std::io::{self, Read};
 
 use crate::error::{Error, Result};
 use crate::spec::{Digest, Hasher};
+
+/// How content differs from its descriptor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// It has another number of bytes.
+    Size {
+        /// What it has.
+        actual: u64,
+        /// What its descriptor says.
+        expected: u64,
+    },
+    /// It goes on after the bytes it should have.
+    Longer {
+        /// What its descriptor says.
+        expected: u64,
+    },
+    /// Its bytes are others.
+    Digest {
+        /// The digest that it has.
+        actual: Digest,
+    },
+}
+
+impl Mismatch {
+    /// The error of kind `corrupt` for the content that should have `digest`; this mismatch is its cause.
+    pub fn of(self, digest: &Digest) -> Error {
+        Error::corrupt(format!("content of {digest} is damaged")).subject(digest).because(self)
+    }
+
+    /// The mismatch that `error` is about, where it is about one.
+    pub fn in_error(error: &Error) -> Option<&Mismatch> {
+        let mut next = std::error::Error::source(error);
+        while let Some(cause) = next {
+            if let Some(mismatch) = cause.downcast_ref() {
+                return Some(mismatch);
+            }
+            next = cause.source();
+        }
+        None
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mismatch::Size { actual, expected } => write!(f, "it has {actual} bytes, its descriptor says {expected}"),
+            Mismatch::Longer { expected } => write!(f, "it goes on after the {expected} bytes that its descriptor says"),
+            Mismatch::Digest { actual } => write!(f, "its digest is {actual}"),
+        }
+    }
+}
+
+impl std::error::Error for Mismatch {}
 
 /// A reader that proves what passes through it: exactly `size` bytes with exactly this digest.
 ///
@@ -24,7 +78,7 @@ enum State {
     /// The digest is right; whether the content ends here is not yet known.
     Complete,
     Ended,
-    Failed,
+    Failed(Mismatch),
 }
 
 impl<R: Read> VerifyingReader<R> {
@@ -63,16 +117,16 @@ impl<R: Read> VerifyingReader<R> {
         Ok(bytes)
     }
 
-    fn fail(&mut self, message: String) -> io::Error {
-        self.state = State::Failed;
-        Error::corrupt(message).subject(&self.digest).into()
+    fn fail(&mut self, mismatch: Mismatch) -> io::Error {
+        self.state = State::Failed(mismatch.clone());
+        mismatch.of(&self.digest).into()
     }
 
     fn finish(&mut self) -> io::Result<()> {
         if let State::Reading(hasher) = std::mem::replace(&mut self.state, State::Complete) {
             let actual = hasher.finish();
             if actual != self.digest {
-                return Err(self.fail(format!("content is damaged: its digest is {actual}, expected {}", self.digest)));
+                return Err(self.fail(Mismatch::Digest { actual }));
             }
         }
         Ok(())
@@ -88,20 +142,20 @@ impl<R: Read> Read for VerifyingReader<R> {
             self.finish()?;
         }
         match &mut self.state {
-            State::Failed => Err(Error::corrupt(format!("content of {} was found damaged before", self.digest)).subject(&self.digest).into()),
+            State::Failed(mismatch) => Err(mismatch.clone().of(&self.digest).into()),
             State::Ended => Ok(0),
             State::Complete => {
                 if self.inner.read(&mut [0])? == 0 {
                     self.state = State::Ended;
                     return Ok(0);
                 }
-                Err(self.fail(format!("content of {} goes on after its {} bytes", self.digest, self.size)))
+                Err(self.fail(Mismatch::Longer { expected: self.size }))
             }
             State::Reading(hasher) => {
                 let want = usize::try_from(self.size - self.seen).unwrap_or(usize::MAX).min(buffer.len());
                 let count = self.inner.read(&mut buffer[..want])?;
                 if count == 0 {
-                    return Err(self.fail(format!("content of {} ends after {} of {} bytes", self.digest, self.seen, self.size)));
+                    return Err(self.fail(Mismatch::Size { actual: self.seen, expected: self.size }));
                 }
                 hasher.update(&buffer[..count]);
                 self.seen += count as u64;
@@ -120,7 +174,7 @@ impl std::fmt::Debug for State {
             State::Reading(_) => "Reading",
             State::Complete => "Complete",
             State::Ended => "Ended",
-            State::Failed => "Failed",
+            State::Failed(_) => "Failed",
         })
     }
 }
@@ -144,17 +198,19 @@ mod tests {
 
     #[test]
     fn lay_18_and_32_wrong_size_or_bytes_are_corrupt_and_both_are_named() {
-        for (content, size, words) in [
-            (&b"abc"[..], 2, &["damaged", "expected sha256:"][..]),
-            (b"abc", 4, &["ends after 3 of 4 bytes"]),
-            (b"abd", 3, &["damaged"]),
-            (b"abcd", 3, &["goes on after its 3 bytes"]),
-            (b"", 3, &["ends after 0 of 3"]),
-            (b"a", 0, &["damaged"]),
+        let digest = |bytes: &[u8]| Mismatch::Digest { actual: Digest::sha256(bytes) };
+        for (content, size, mismatch) in [
+            (&b"abc"[..], 2, digest(b"ab")),
+            (b"abc", 4, Mismatch::Size { actual: 3, expected: 4 }),
+            (b"abd", 3, digest(b"abd")),
+            (b"abcd", 3, Mismatch::Longer { expected: 3 }),
+            (b"", 3, Mismatch::Size { actual: 0, expected: 3 }),
+            (b"a", 0, digest(b"")),
         ] {
             let error = read(content, b"abc", size).expect_err("damaged");
             assert_eq!(error.kind(), ErrorKind::Corrupt);
-            assert!(words.iter().all(|word| error.causes()[0].contains(word)), "{:?}", error.causes());
+            assert_eq!(Mismatch::in_error(&error), Some(&mismatch));
+            assert_eq!(error.causes().last(), Some(&mismatch.to_string()));
         }
     }
 

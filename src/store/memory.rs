@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::fsio::VerifyingReader;
+use crate::fsio::{Mismatch, VerifyingReader};
 use crate::spec::{Descriptor, Digest, ImageIndex};
 use crate::store::{Destination, Source};
 
@@ -46,7 +46,7 @@ impl Source for MemoryStore {
         let digest = &descriptor.digest;
         let bytes = self.get(digest).ok_or_else(|| Error::not_found(format!("blob {digest} is missing in memory")).subject(digest))?;
         if bytes.len() as u64 != descriptor.size {
-            return Err(Error::corrupt(format!("blob {digest} has {} bytes, its descriptor says {}", bytes.len(), descriptor.size)).subject(digest));
+            return Err(Mismatch::Size { actual: bytes.len() as u64, expected: descriptor.size }.of(digest));
         }
         Ok(Box::new(VerifyingReader::new(std::io::Cursor::new(bytes), digest.clone(), descriptor.size)?))
     }

@@ -10,7 +10,7 @@ use rustix::fs::Advice;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::fsio::dir::Created;
 use crate::fsio::durable::{TempFile, sync_dir};
-use crate::fsio::{Dir, VerifyingReader, regular};
+use crate::fsio::{Dir, Mismatch, VerifyingReader, regular};
 use crate::spec::{Algorithm, Descriptor, Digest, Hasher, Kind, MediaType, text};
 
 use super::{BLOBS, DIRECTORY_MODE, FILE_MODE, Layout, Shared, blob_path};
@@ -61,7 +61,7 @@ impl Layout {
             _ => error.subject(digest),
         })?;
         if regular.size != descriptor.size {
-            return Err(Error::corrupt(format!("blob {digest} has {} bytes, its descriptor says {}", regular.size, descriptor.size)).subject(digest));
+            return Err(Mismatch::Size { actual: regular.size, expected: descriptor.size }.of(digest));
         }
         Ok(regular.file)
     }
@@ -134,11 +134,11 @@ impl BlobWriter {
         self.complete()?;
         let expected = &descriptor.digest;
         if self.size != descriptor.size {
-            return Err(Error::corrupt(format!("content of {expected} has {} bytes, its descriptor says {}", self.size, descriptor.size)).subject(expected));
+            return Err(Mismatch::Size { actual: self.size, expected: descriptor.size }.of(expected));
         }
         let actual = self.digest();
         if actual != *expected {
-            return Err(Error::corrupt(format!("content is damaged: its digest is {actual}, expected {expected}")).subject(expected));
+            return Err(Mismatch::Digest { actual }.of(expected));
         }
         self.commit(expected)
     }

@@ -26,7 +26,7 @@ pub(super) struct Staging {
     name: PathBuf,
     dir: Arc<Dir>,
     next: AtomicU64,
-    /// Held for as long as the directory is in use, where the file system knows locks; where it does not, nobody sweeps.
+    /// Held for as long as the directory is in use, where the file system knows locks.
     _lock: Option<Lock>,
 }
 
@@ -34,22 +34,38 @@ impl Staging {
     /// Creates a staging directory in `root`.
     pub(super) fn create(root: &Arc<Dir>) -> Result<Staging> {
         // A sweeper may take a new directory for a dead one in the moment before it is locked: then another one is made.
-        for _ in 0..100 {
-            let unique = RandomState::new().hash_one(0);
-            let name = PathBuf::from(format!("{PREFIX}{}-{unique:016x}", std::process::id()));
-            if root.create(&name, 0o700)? == Created::Existed {
-                continue;
+        const ATTEMPTS: usize = 100;
+        for _ in 1..ATTEMPTS {
+            match Staging::try_create(root) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                outcome => return outcome,
             }
-            let handle = open(root, &name)?;
-            let check = handle.try_clone().at("open directory", &root.path().join(&name))?;
-            let held = Lock::try_exclusive(handle, &root.path().join(&name));
-            if matches!(held, Ok(None)) || !lock::is_named(&check, root, &name)? {
-                continue;
-            }
-            let dir = Arc::new(root.open_below(&name)?);
-            return Ok(Staging { root: root.clone(), name, dir, next: AtomicU64::new(0), _lock: held.ok().flatten() });
         }
-        Err(Error::conflict(format!("staging directories in {} are removed by others again and again", text::path(root.path()))))
+        Staging::try_create(root)
+    }
+
+    /// Fails with kind `not_found` where a sweeper was faster.
+    fn try_create(root: &Arc<Dir>) -> Result<Staging> {
+        let unique = RandomState::new().hash_one(0);
+        let name = PathBuf::from(format!("{PREFIX}{}-{unique:016x}", std::process::id()));
+        let path = root.path().join(&name);
+        let swept = || Error::not_found(format!("{} was removed by another process", text::path(&path))).subject(text::path(&path));
+        if root.create(&name, 0o700)? == Created::Existed {
+            return Err(swept());
+        }
+        let handle = open(root, &name)?;
+        let check = handle.try_clone().at("open directory", &path)?;
+        // Where the file system knows no locks, nobody sweeps.
+        let held = match Lock::try_exclusive(handle, &path) {
+            Ok(None) => return Err(swept()),
+            Ok(held) => held,
+            Err(_) => None,
+        };
+        if !lock::is_named(&check, root, &name)? {
+            return Err(swept());
+        }
+        let dir = Arc::new(root.open_below(&name)?);
+        Ok(Staging { root: root.clone(), name, dir, next: AtomicU64::new(0), _lock: held })
     }
 
     /// A new temporary file.
@@ -136,5 +152,23 @@ mod tests {
         drop(alive);
         let left: Vec<_> = root.entries().expect("listed").into_iter().map(|(name, _)| name).collect();
         assert_eq!(left, ["other"]);
+    }
+
+    #[test]
+    fn a_sweeper_never_takes_what_is_in_use() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let root = Arc::new(Dir::open(temp.path()).expect("opened"));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let staging = Staging::create(&root).expect("created");
+                        staging.file().expect("still there");
+                    }
+                });
+                scope.spawn(|| (0..100).for_each(|_| assert!(Staging::sweep(&root).is_ok())));
+            }
+        });
+        assert!(root.entries().expect("listed").is_empty());
     }
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::error::ErrorKind;
+use crate::fsio::Mismatch;
 use crate::spec::{Algorithm, Descriptor, MediaType};
 
 const LAYER: MediaType = MediaType::ImageLayer;
@@ -115,7 +116,7 @@ fn lay_18_to_20_a_wrong_size_is_corrupt_and_both_are_named() {
         let wrong = Descriptor { size, ..good.clone() };
         let error = layout.read(&wrong, usize::MAX).expect_err("wrong size");
         assert_eq!(error.kind(), ErrorKind::Corrupt);
-        assert!(error.message().contains("has 7 bytes") && error.message().contains(&size.to_string()), "{error}");
+        assert_eq!(Mismatch::in_error(&error), Some(&Mismatch::Size { actual: 7, expected: size }));
         assert!(!layout.has(&wrong).expect("examined"));
     }
 }
@@ -140,7 +141,7 @@ fn lay_32_to_36_damage_and_absence_are_found() {
     let (_temp, layout) = layout();
     let descriptor = put(&layout, b"content");
     let path = blob(&layout, &descriptor);
-    for (bytes, words) in [("cOntent", "damaged"), ("conten", "has 6 bytes"), ("content+", "has 8 bytes")] {
+    for (bytes, words) in [("cOntent", "its digest is"), ("conten", "has 6 bytes"), ("content+", "has 8 bytes")] {
         fs::write(&path, bytes).expect("written");
         let error = layout.read(&descriptor, 100).expect_err("damaged");
         assert_eq!((error.kind(), error.subject_text()), (ErrorKind::Corrupt, Some(descriptor.digest.as_str())));
@@ -313,12 +314,12 @@ fn an_aborted_or_failed_writer_leaves_nothing() {
     dropped.write_all(b"content").expect("written");
     drop(dropped);
     let other = Descriptor::new(LAYER, Digest::sha256(b"other"), 5);
-    for (bytes, words) in [(&b"content"[..], "has 7 bytes"), (b"OTHER", "damaged")] {
+    for (bytes, words) in [(&b"content"[..], "has 7 bytes"), (b"OTHER", "its digest is")] {
         let mut wrong = layout.blob_writer(Algorithm::Sha256).expect("begun");
         wrong.write_all(bytes).expect("written");
         let error = wrong.finish_as(&other).expect_err("wrong");
         assert_eq!(error.kind(), ErrorKind::Corrupt);
-        assert!(error.message().contains(words));
+        assert!(error.causes()[0].contains(words));
     }
     assert!(names(&layout.path().join("blobs/sha256")).is_empty());
     let path = layout.path().to_owned();
