@@ -6,6 +6,7 @@
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod layout;
+pub mod location;
 pub mod memory;
 
 pub use layout::{BlobWriter, Layout};
