@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{Found, Stat, changed, fail};
+use super::{Found, Stat, Xattrs, changed, fail, xattr};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::text;
 
@@ -45,6 +45,11 @@ impl SourceFile {
     /// Bytes that are still to be read.
     pub fn left(&self) -> u64 {
         self.left
+    }
+
+    /// Every extended attribute that the kernel shows to this process; none where the file system has none.
+    pub fn xattrs(&self) -> Result<Xattrs> {
+        xattr::of(&self.fd).map_err(|error| xattr::explain(error, &self.place()))
     }
 
     /// Fills `buf`, or as much of it as the file's size leaves, and tells how many bytes that is. Fails with kind `io` when the file became shorter.

@@ -348,8 +348,9 @@ fn xattrs_are_read_whole_and_are_empty_where_there_are_none() {
     let user = |xattrs: Xattrs| xattrs.into_iter().filter(|(name, _)| name.starts_with(b"user.")).collect::<Xattrs>();
     let found = tree.find(b"d/f").unwrap();
     assert_eq!(user(tree.xattrs(&found).unwrap()), expected);
+    assert_eq!(user(tree.open_file(&found).unwrap().xattrs().unwrap()), expected);
     let (parent, name) = tree.parent_of(&found.path).unwrap();
-    assert_eq!(user(xattr::by_descriptor(&found, &parent, name).unwrap()), expected);
+    assert_eq!(user(xattr::by_path(&found, &parent, name).unwrap()), expected);
     for other in [&b"d/plain"[..], b"d/link", b"d", b""] {
         assert_eq!(user(tree.xattrs(&tree.find(other).unwrap()).unwrap()), Xattrs::new());
     }

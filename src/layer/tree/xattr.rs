@@ -3,29 +3,44 @@
 //! The calls that do not follow a final link take a path, so the path goes through `/proc/self/fd/N`, where N is the directory that was opened safely.
 
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{Found, Tree, Xattrs, changed, fail};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The kernel's own limit for one value and for one list of names (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX`).
 const MAX_XATTR: usize = 64 * 1024;
 
 pub(super) fn read(tree: &Tree, found: &Found) -> Result<Xattrs> {
     let (parent, name): (Arc<OwnedFd>, &[u8]) = if found.path.is_empty() { (tree.root.clone(), b".") } else { tree.parent_of(&found.path)? };
+    // For files, three calls on a descriptor are faster than one through `/proc`.
+    let outcome = if found.stat.is_file() { by_descriptor(found, &parent, name) } else { by_path(found, &parent, name) };
+    outcome.map_err(|error| explain(error, &tree.path_of(found)))
+}
+
+/// The attributes of an open file.
+pub(super) fn of(fd: &OwnedFd) -> Result<Xattrs, Errno> {
+    collect(|buf| rustix::fs::flistxattr(fd, buf), |key, buf| rustix::fs::fgetxattr(fd, key, buf))
+}
+
+pub(super) fn explain(error: Errno, path: &Path) -> Error {
+    match error {
+        Errno::NOENT | Errno::LOOP | Errno::NODATA => changed(path),
+        Errno::OPNOTSUPP => fail("read the extended attributes without /proc of", path, error).hint("mount /proc"),
+        error => fail("read the extended attributes of", path, error),
+    }
+}
+
+pub(super) fn by_path(found: &Found, parent: &OwnedFd, name: &[u8]) -> Result<Xattrs, Errno> {
     let path = [format!("/proc/self/fd/{}/", parent.as_raw_fd()).as_bytes(), name].concat();
-    let outcome = match collect(|buf| rustix::fs::llistxattr(path.as_slice(), buf), |key, buf| rustix::fs::lgetxattr(path.as_slice(), key, buf)) {
-        Err(Errno::NOENT) if !has_proc(&parent) => by_descriptor(found, &parent, name),
+    match collect(|buf| rustix::fs::llistxattr(path.as_slice(), buf), |key, buf| rustix::fs::lgetxattr(path.as_slice(), key, buf)) {
+        Err(Errno::NOENT) if !has_proc(parent) => by_descriptor(found, parent, name),
         outcome => outcome,
-    };
-    outcome.map_err(|error| match error {
-        Errno::NOENT | Errno::NODATA => changed(&tree.path_of(found)),
-        Errno::OPNOTSUPP => fail("read the extended attributes without /proc of", &tree.path_of(found), error).hint("mount /proc"),
-        error => fail("read the extended attributes of", &tree.path_of(found), error),
-    })
+    }
 }
 
 fn has_proc(directory: &OwnedFd) -> bool {
@@ -37,7 +52,7 @@ pub(super) fn by_descriptor(found: &Found, parent: &OwnedFd, name: &[u8]) -> Res
         return Err(Errno::OPNOTSUPP);
     }
     let fd = rustix::fs::openat(parent, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
-    collect(|buf| rustix::fs::flistxattr(&fd, buf), |key, buf| rustix::fs::fgetxattr(&fd, key, buf))
+    of(&fd)
 }
 
 fn collect(list: impl Fn(&mut [u8]) -> Result<usize, Errno>, get: impl Fn(&[u8], &mut [u8]) -> Result<usize, Errno>) -> Result<Xattrs, Errno> {
