@@ -1,0 +1,27 @@
+//! Changesets as tar streams. POSIX.1-2017 pax, "ustar Interchange Format" and "pax Interchange Format"; image-spec, layer.md.
+//!
+//! [`write`] makes the plainest headers that hold an entry, the same bytes for the same entry. [`read`] accepts what image tools are known to
+//! write and refuses every form that two readers could understand differently: who is shown one thing must not get another.
+
+mod block;
+mod interpret;
+mod pax;
+pub mod read;
+pub mod write;
+
+pub use read::Reader;
+
+/// Everything in a tar stream begins at a multiple of this many bytes.
+const BLOCK: usize = 512;
+
+/// The longest extended header or GNU long name in bytes. Far more than paths and attributes need, and little enough to be held in memory.
+pub const MAX_EXTENSION: u64 = 1024 * 1024;
+
+/// The largest major number of a device: Linux keeps 12 bits.
+const MAX_MAJOR: u64 = 0xfff;
+
+/// The largest minor number of a device: Linux keeps 20 bits.
+const MAX_MINOR: u64 = 0xf_ffff;
+
+#[cfg(test)]
+mod tests;
