@@ -23,5 +23,11 @@ const MAX_MAJOR: u64 = 0xfff;
 /// The largest minor number of a device: Linux keeps 20 bits.
 const MAX_MINOR: u64 = 0xf_ffff;
 
+/// Whether a stream that begins with `head` looks like a tar: a header with a good checksum, or zeros.
+pub(super) fn is_header(head: &[u8]) -> bool {
+    let Some(block) = head.first_chunk::<BLOCK>() else { return false };
+    block.iter().all(|byte| *byte == 0) || interpret::Header::parse(block).is_ok()
+}
+
 #[cfg(test)]
 mod tests;
