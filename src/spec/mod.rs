@@ -5,6 +5,7 @@
 
 pub mod annotation;
 mod base64;
+pub mod config;
 pub mod descriptor;
 pub mod digest;
 pub mod document;
@@ -20,6 +21,7 @@ mod scan;
 pub mod shape;
 pub mod text;
 
+pub use config::{History, ImageConfig};
 pub use descriptor::{Annotations, Descriptor, MediaType};
 pub use digest::{Algorithm, ChainId, DiffId, Digest, Hasher};
 pub use document::Document;

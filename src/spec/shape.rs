@@ -4,8 +4,6 @@
 //! has the fields of one kind of document only, no field stands there in another spelling, sizes fit the signed 64 bits that other tools
 //! use, and embedded content is what its descriptor names. image-spec, manifest.md, image-index.md, descriptor.md; CVE-2021-41190.
 
-use std::collections::BTreeMap;
-
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -121,7 +119,7 @@ fn same_media_type(descriptor: &Descriptor, inside: Option<&MediaType>) -> Resul
 
 fn validate_manifest(manifest: &ImageManifest) -> Result<()> {
     validate_version(manifest.schema_version)?;
-    one_spelling(&manifest.other, &MANIFEST_FIELDS, String::new)?;
+    one_spelling(manifest.other.keys(), &MANIFEST_FIELDS, String::new)?;
     validate_descriptor(&manifest.config, || "config".into())?;
     for (position, layer) in manifest.layers.iter().enumerate() {
         validate_descriptor(layer, || format!("layers[{position}]"))?;
@@ -131,7 +129,7 @@ fn validate_manifest(manifest: &ImageManifest) -> Result<()> {
 
 fn validate_index(index: &ImageIndex) -> Result<()> {
     validate_version(index.schema_version)?;
-    one_spelling(&index.other, &INDEX_FIELDS, String::new)?;
+    one_spelling(index.other.keys(), &INDEX_FIELDS, String::new)?;
     for (position, manifest) in index.manifests.iter().enumerate() {
         validate_descriptor(manifest, || format!("manifests[{position}]"))?;
     }
@@ -152,9 +150,9 @@ fn validate_descriptor(descriptor: &Descriptor, place: impl Fn() -> String) -> R
     if i64::try_from(descriptor.size).is_err() {
         return bad(format!("size {} is more than the largest size, {}", descriptor.size, i64::MAX));
     }
-    one_spelling(&descriptor.other, &DESCRIPTOR_FIELDS, &place)?;
+    one_spelling(descriptor.other.keys(), &DESCRIPTOR_FIELDS, &place)?;
     if let Some(platform) = &descriptor.platform {
-        one_spelling(&platform.other, &PLATFORM_FIELDS, || format!("{}.platform", place()))?;
+        one_spelling(platform.other.keys(), &PLATFORM_FIELDS, || format!("{}.platform", place()))?;
     }
     match &descriptor.data {
         Some(data) => validate_data(descriptor, data).or_else(|why| bad(format!("data: {why}"))),
@@ -180,10 +178,10 @@ fn validate_data(descriptor: &Descriptor, data: &str) -> Result<(), String> {
     }
 }
 
-/// No unknown field is a known one in another case: readers that ignore case would take it.
-fn one_spelling(other: &BTreeMap<String, Value>, fields: &[&str], place: impl Fn() -> String) -> Result<()> {
-    for key in other.keys() {
-        if let Some(field) = fields.iter().find(|field| scan::same_but_for_case(field, key)) {
+/// No key is that of a known field in another case: readers that ignore case would take it.
+pub(super) fn one_spelling<'a>(keys: impl Iterator<Item = &'a String>, fields: &[&str], place: impl Fn() -> String) -> Result<()> {
+    for key in keys {
+        if let Some(field) = fields.iter().find(|field| **field != key.as_str() && scan::same_but_for_case(field, key)) {
             let place = place();
             let place = if place.is_empty() { place } else { format!("{place}: ") };
             return Err(Error::corrupt(format!("{place}ambiguous: some readers take `{}` for `{field}`", text::shown(key))));
