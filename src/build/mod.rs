@@ -1,1 +1,29 @@
-//! placeholder
+//! Building images: from a `larder.toml` or flags to a plan, and from the plan to layers, configs, manifests and an index in a layout.
+//!
+//! ```text
+//! BuildSpec --plan--> BuildPlan --execute--> Built        (names are given by whoever called)
+//! ```
+//!
+//! Relies on `layer` for the bytes of layers and on `store` for the layout. Guarantees: planning writes nothing; what is built depends on the
+//! specification, the source files and the time stamp of the run, and on nothing else of the machine; nothing is named before it is complete.
+
+mod archive;
+mod base;
+pub mod cache;
+mod collect;
+pub mod destination;
+pub mod execute;
+mod fields;
+pub mod file;
+mod globs;
+mod image;
+pub mod place;
+pub mod plan;
+mod recipe;
+pub mod spec;
+pub mod template;
+
+pub use cache::Cache;
+pub use execute::{Built, BuiltImage, BuiltLayer, Origin, Shape, execute};
+pub use plan::{BuildPlan, Content, LayerPlan, PlatformPlan, plan};
+pub use spec::BuildSpec;

@@ -17,6 +17,7 @@ mod command;
 mod context;
 mod environment;
 mod failure;
+mod host;
 mod output;
 mod progress;
 mod signals;

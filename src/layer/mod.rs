@@ -1,8 +1,40 @@
-//! placeholder
+//! Layers: from a changeset to the bytes of a blob, and back from blobs to entries.
+//!
+//! ```text
+//! tree, archive, specification --> Item* (changeset) --> tar stream --> chunks --> compressed chunks --> blob
+//!                                                            |                                          |
+//!                                                         diff ID                                    digest
+//! ```
+//!
+//! # The byte contract
+//!
+//! The same entries give the same blob: on every machine, with any number of threads, in every later version of larder that does not say otherwise
+//! in its change log. What decides bytes:
+//!
+//! * the order of entries ([`entry::path_order`]) and their tar form ([`tar`]): ustar, with PAX records only for what ustar cannot say;
+//! * where the stream is cut into chunks: on entries, by rules that look at the stream alone;
+//! * for gzip the encoder in `deflate`, which is larder's own and has no other version; one member, chunks joined by empty stored blocks;
+//! * for zstd the pinned libzstd, one frame for each chunk.
+//!
+//! Golden digests in the tests hold each of these in place.
+//!
+//! Relies on `exec` for threads and on `store` for the blob that is written. Image-spec, layer.md.
+
+pub mod builder;
+pub mod changeset;
+mod chunk;
+mod codec;
 pub mod decode;
+mod deflate;
 pub mod diff_id;
 pub mod entry;
+mod gzip;
+pub mod reuse;
 pub mod tar;
 pub mod tree;
 pub mod whiteout;
+
+pub use builder::Layer;
+pub use codec::Codec;
 pub use entry::{Entry, EntryKind};
+pub use reuse::Reuse;

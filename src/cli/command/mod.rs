@@ -3,6 +3,8 @@
 //! Each file has `Args`, whose comments are the help and whose `after_help` shows an example, and
 //! `run(args: Args, context: &Context) -> Result<()>`, which turns them into a request for `ops` and prints the report.
 
+mod build;
+
 use crate::error::Result;
 
 use super::context::Context;
@@ -24,4 +26,6 @@ macro_rules! commands {
     };
 }
 
-commands! {}
+commands! {
+    Build => build,
+}

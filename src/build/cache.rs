@@ -1,0 +1,220 @@
+//! What earlier builds knew: which recipe made which layer, and where the chunks of layers stand.
+//!
+//! The cache holds no content and can be deleted at any time, as a whole or in part. An entry that cannot be read, or that tells of a layout
+//! which is gone or damaged, is as good as none. Nothing of it enters the output.
+//!
+//! ```text
+//! DIR/v1/layers/<recipe>      a layer: descriptor, diff ID, layouts that have held it
+//! DIR/v1/chunks/<lineage>     the chunks of the newest layer that was made from the same sources
+//! ```
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::recipe::Recipe;
+use crate::error::Result;
+use crate::fsio::durable;
+use crate::layer::Layer;
+use crate::layer::reuse::{ChunkKey, ChunkRecord, Reuse};
+use crate::spec::{Descriptor, DiffId};
+use crate::store::layout::{Layout, Options};
+
+/// Above this the oldest entries go. An entry is a few hundred bytes; the chunks of a layer of 1 GB take about 100 KB.
+const MAX_BYTES: u64 = 128 << 20;
+
+/// A layer remembers the layouts that hold it, the newest first.
+const MAX_LAYOUTS: usize = 4;
+
+/// A directory of earlier builds.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+/// A layer that was built before.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Remembered {
+    /// The blob.
+    pub descriptor: Descriptor,
+    /// Digest of its tar.
+    pub diff_id: DiffId,
+    /// Length of its tar.
+    pub uncompressed: u64,
+    /// Layouts that have held the blob, newest first.
+    layouts: Vec<PathBuf>,
+}
+
+/// What one build and the next have in common although files changed: the sources and where they go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lineage(pub [u8; 32]);
+
+impl Cache {
+    /// The cache in a directory, which is made when something is first kept.
+    pub fn at(directory: &Path) -> Self {
+        Cache { root: directory.join("v1") }
+    }
+
+    /// The layer of a recipe, if it is known.
+    pub fn layer(&self, recipe: &Recipe) -> Option<Remembered> {
+        serde_json::from_slice(&std::fs::read(self.layer_path(recipe)).ok()?).ok()
+    }
+
+    /// Remembers a layer that `layout` holds now. Failing to is no failure of the build, and the caller may tell it as a warning.
+    pub fn keep_layer(&self, recipe: &Recipe, layer: &Layer, layout: &Path) -> Result<()> {
+        let mut layouts = vec![layout.to_owned()];
+        if let Some(known) = self.layer(recipe) {
+            layouts.extend(known.layouts.into_iter().filter(|known| known != layout));
+        }
+        layouts.truncate(MAX_LAYOUTS);
+        let remembered = Remembered { descriptor: layer.descriptor.clone(), diff_id: layer.diff_id.clone(), uncompressed: layer.uncompressed, layouts };
+        let bytes = crate::spec::json::canonical(&remembered)?;
+        self.write(&self.layer_path(recipe), &bytes)
+    }
+
+    /// Adds the chunks of the newest layer of a lineage to `reuse`, as far as its blob is still there.
+    pub fn load_chunks(&self, lineage: Lineage, reuse: &Reuse) {
+        if let Some((file, records)) = std::fs::read(self.chunks_path(lineage)).ok().and_then(|bytes| parse_chunks(&bytes)) {
+            reuse.add(&file, records);
+        }
+    }
+
+    /// Remembers the chunks of a layer that stands at `blob`.
+    pub fn keep_chunks(&self, lineage: Lineage, blob: &Path, chunks: &[ChunkRecord]) -> Result<()> {
+        self.write(&self.chunks_path(lineage), &write_chunks(blob, chunks))
+    }
+
+    /// Deletes the oldest entries once the cache has grown over its bound. What cannot be deleted stays.
+    pub fn trim(&self) {
+        let mut entries: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
+        for folder in ["layers", "chunks"] {
+            let Ok(listing) = std::fs::read_dir(self.root.join(folder)) else { continue };
+            entries.extend(listing.flatten().filter_map(|entry| {
+                let metadata = entry.metadata().ok()?;
+                Some((metadata.modified().ok()?, metadata.len().max(4096), entry.path()))
+            }));
+        }
+        let mut total: u64 = entries.iter().map(|(_, size, _)| size).sum();
+        if total <= MAX_BYTES {
+            return;
+        }
+        entries.sort();
+        for (_, size, path) in entries {
+            if total <= MAX_BYTES / 4 * 3 {
+                break;
+            }
+            if std::fs::remove_file(path).is_ok() {
+                total -= size;
+            }
+        }
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        durable::replace_path(path, bytes, 0o600)
+    }
+
+    fn layer_path(&self, recipe: &Recipe) -> PathBuf {
+        self.root.join("layers").join(hex(&recipe.key))
+    }
+
+    fn chunks_path(&self, lineage: Lineage) -> PathBuf {
+        self.root.join("chunks").join(hex(&lineage.0))
+    }
+}
+
+impl Remembered {
+    /// A layout that still holds the blob in the right size.
+    pub fn holder(&self, options: &Options) -> Option<Layout> {
+        self.layouts.iter().find_map(|path| {
+            let layout = Layout::open(path, options.clone()).ok()?;
+            layout.has(&self.descriptor).unwrap_or(false).then_some(layout)
+        })
+    }
+
+    /// The layer, without its chunks.
+    pub fn layer(&self) -> Layer {
+        Layer {
+            descriptor: self.descriptor.clone(),
+            diff_id: self.diff_id.clone(),
+            uncompressed: self.uncompressed,
+            reused: self.descriptor.size,
+            chunks: Vec::new(),
+        }
+    }
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    blake3::Hash::from_bytes(*bytes).to_hex().to_string()
+}
+
+/// Magic and version of a chunk table.
+const MAGIC: &[u8; 8] = b"larder-1";
+const RECORD: usize = 32 + 8 + 4 + 4 + 16;
+
+/// Magic, length of the blob's path, path, records, check sum of all that.
+fn write_chunks(blob: &Path, chunks: &[ChunkRecord]) -> Vec<u8> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = blob.as_os_str().as_bytes();
+    let mut out = Vec::with_capacity(MAGIC.len() + 8 + path.len() + chunks.len() * RECORD + 32);
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&(path.len() as u64).to_le_bytes());
+    out.extend_from_slice(path);
+    for chunk in chunks {
+        out.extend_from_slice(&chunk.key.0);
+        out.extend_from_slice(&chunk.offset.to_le_bytes());
+        out.extend_from_slice(&chunk.length.to_le_bytes());
+        out.extend_from_slice(&chunk.crc.to_le_bytes());
+        out.extend_from_slice(&chunk.check);
+    }
+    let check = blake3::hash(&out);
+    out.extend_from_slice(check.as_bytes());
+    out
+}
+
+fn parse_chunks(bytes: &[u8]) -> Option<(Arc<File>, Vec<ChunkRecord>)> {
+    use std::os::unix::ffi::OsStrExt;
+    let (body, check) = bytes.split_last_chunk::<32>()?;
+    if blake3::hash(body).as_bytes() != check {
+        return None;
+    }
+    let body = body.strip_prefix(MAGIC)?;
+    let (length, body) = body.split_first_chunk::<8>()?;
+    let (path, body) = body.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    let file = crate::fsio::regular::open_path(Path::new(std::ffi::OsStr::from_bytes(path))).ok()?.file;
+    let record = |bytes: &[u8]| {
+        let (key, rest) = bytes.split_first_chunk::<32>()?;
+        let (offset, rest) = rest.split_first_chunk::<8>()?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let (crc, rest) = rest.split_first_chunk::<4>()?;
+        Some(ChunkRecord {
+            key: ChunkKey(*key),
+            offset: u64::from_le_bytes(*offset),
+            length: u32::from_le_bytes(*length),
+            crc: u32::from_le_bytes(*crc),
+            check: rest.try_into().ok()?,
+        })
+    };
+    let records = body.chunks_exact(RECORD).map(record).collect::<Option<Vec<_>>>()?;
+    Some((Arc::new(file), records))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunk_tables_round_trip_and_damage_is_noticed() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let blob = directory.path().join("blob");
+        std::fs::write(&blob, b"x").expect("write");
+        let record = |n: u8| ChunkRecord { key: ChunkKey([n; 32]), offset: u64::from(n), length: 7, crc: 9, check: [n; 16] };
+        let mut bytes = write_chunks(&blob, &[record(1), record(2)]);
+        assert_eq!(parse_chunks(&bytes).expect("valid").1, [record(1), record(2)]);
+        bytes[40] ^= 1;
+        assert!(parse_chunks(&bytes).is_none());
+        assert!(parse_chunks(b"").is_none());
+    }
+}

@@ -1,0 +1,206 @@
+//! Carrying a plan out: layers, then configs and manifests, then the index, each complete and durable before what names it.
+//!
+//! Names are not given here; until they are, nobody sees what was built.
+
+use std::path::Path;
+
+use super::archive;
+use super::cache::Cache;
+use super::image;
+use super::plan::{BuildPlan, Content, LayerPlan, PlatformPlan};
+use crate::error::{Error, Result, Side};
+use crate::exec::Run;
+use crate::layer::{Layer, Reuse, builder};
+use crate::spec::{Algorithm, Descriptor, Platform};
+use crate::store::layout::{Layout, Options};
+use crate::store::{Destination, Sharing, Source};
+
+/// What was built.
+#[derive(Debug)]
+pub struct Built {
+    /// What a name is to stand on: the index, or the manifest of a single platform.
+    pub root: Descriptor,
+    /// The images in the order of the plan.
+    pub images: Vec<BuiltImage>,
+    /// The layers in the order of the plan.
+    pub layers: Vec<BuiltLayer>,
+}
+
+/// One platform's image.
+#[derive(Debug)]
+pub struct BuiltImage {
+    /// The platform.
+    pub platform: Platform,
+    /// Its manifest, as the index lists it.
+    pub manifest: Descriptor,
+    /// Its config.
+    pub config: Descriptor,
+    /// All its layers, the base's included, bottom first.
+    pub layers: Vec<Descriptor>,
+    /// How many of them are the base's.
+    pub base_layers: usize,
+}
+
+/// One layer of the plan.
+#[derive(Clone, Debug)]
+pub struct BuiltLayer {
+    /// The layer.
+    pub layer: Layer,
+    /// How it came about.
+    pub origin: Origin,
+}
+
+/// How a layer came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Its files were read.
+    Built,
+    /// The cache knew it; no file was read.
+    Cached,
+}
+
+/// Whether there is an index around the manifests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Only for more than one platform.
+    Fitting,
+    /// Always.
+    Index,
+}
+
+impl Shape {
+    /// Whether `platforms` of them get an index.
+    pub fn is_index(self, platforms: usize) -> bool {
+        self == Shape::Index || platforms > 1
+    }
+}
+
+/// Builds everything that `plan` says into `layout`. `cache` is looked at and fed where there is one.
+pub fn execute(run: &Run, plan: &BuildPlan, shape: Shape, layout: &Layout, cache: Option<&Cache>, options: &Options) -> Result<Built> {
+    let reuse = Reuse::default();
+    let layers = run.pool.concurrently(plan.layers.iter().collect(), |layer| {
+        make(run, layer, plan, layout, cache, &reuse, options).map_err(|error| error.context(format!("cannot make {}", layer.label)))
+    })?;
+    take_base_layers(run, plan, layout)?;
+    let mut images = Vec::with_capacity(plan.platforms.len());
+    for platform in &plan.platforms {
+        let own: Vec<_> = platform.layers.iter().map(|index| (&plan.layers[*index], &layers[*index].layer)).collect();
+        images.push(image::write(run, plan, platform, &own, layout)?);
+    }
+    let root = if shape.is_index(images.len()) { image::write_index(plan, &images, layout)? } else { image::single(&images[0]) };
+    if let Some(cache) = cache {
+        cache.trim();
+    }
+    Ok(Built { root, images, layers })
+}
+
+fn make(run: &Run, plan: &LayerPlan, build: &BuildPlan, layout: &Layout, cache: Option<&Cache>, reuse: &Reuse, options: &Options) -> Result<BuiltLayer> {
+    if let Some(known) = cache.and_then(|cache| cached(run, plan, cache, layout, options)) {
+        return Ok(BuiltLayer { layer: known, origin: Origin::Cached });
+    }
+    if let Some(cache) = cache {
+        cache.load_chunks(plan.lineage, reuse);
+    }
+    let settled = settle(run, plan);
+    let writer = layout.blob_writer(Algorithm::Sha256)?;
+    let layer = match &plan.content {
+        Content::Items(items) => builder::build(run, &plan.label, items, build.codec, reuse, writer)?,
+        Content::Tar(tar) => {
+            let items = archive::items(run, tar, || layout.scratch_file())?;
+            let layer = builder::build(run, &plan.label, &items, build.codec, reuse, writer)?;
+            archive::check_still(tar)?;
+            layer
+        }
+    };
+    if let Some(cache) = cache {
+        remember(run, plan, cache, layout, &layer, settled);
+    }
+    Ok(BuiltLayer { layer, origin: Origin::Built })
+}
+
+/// The layer as an earlier build left it, if this layout has it or can get it from the layout of that build.
+fn cached(run: &Run, plan: &LayerPlan, cache: &Cache, layout: &Layout, options: &Options) -> Option<Layer> {
+    let known = cache.layer(&plan.recipe)?;
+    if !layout.has(&known.descriptor).ok()? {
+        let holder = known.holder(options)?;
+        bring(&holder, layout, &known.descriptor).ok()?;
+        let _ = cache.keep_layer(&plan.recipe, &known.layer(), &absolute(layout.path()));
+    }
+    run.events.start(plan.label.as_str(), Some(plan.content.bytes())).advance(plan.content.bytes());
+    Some(known.layer())
+}
+
+/// Waits until a file that changes from now on would show it. False when the clock cannot tell.
+fn settle(run: &Run, plan: &LayerPlan) -> bool {
+    /// A file from further in the future than this has a clock of its own.
+    const PATIENCE: std::time::Duration = std::time::Duration::from_millis(50);
+    let Some(settled) = plan.recipe.settled else { return true };
+    let now = run.clock.now();
+    if settled > now + PATIENCE {
+        return false;
+    }
+    std::thread::sleep(settled.saturating_sub(now));
+    true
+}
+
+fn remember(run: &Run, plan: &LayerPlan, cache: &Cache, layout: &Layout, layer: &Layer, settled: bool) {
+    let root = absolute(layout.path());
+    let blob = root.join("blobs").join(layer.descriptor.digest.algorithm().as_str()).join(layer.descriptor.digest.encoded());
+    let kept = if settled { cache.keep_layer(&plan.recipe, layer, &root) } else { Ok(()) };
+    if let Err(error) = kept.and_then(|()| cache.keep_chunks(plan.lineage, &blob, &layer.chunks)) {
+        run.events.warn(format!("cannot keep the layer cache: {error}"));
+    }
+}
+
+fn absolute(path: &Path) -> std::path::PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Links or copies the base's layers into the layout, each once.
+fn take_base_layers(run: &Run, plan: &BuildPlan, layout: &Layout) -> Result<()> {
+    let Some(base) = &plan.base else { return Ok(()) };
+    let mut wanted: Vec<&Descriptor> = Vec::new();
+    for layer in plan.platforms.iter().filter_map(|platform| platform.base.as_ref()).flat_map(|base| &base.layers) {
+        if !wanted.iter().any(|known| known.digest == layer.digest) {
+            wanted.push(layer);
+        }
+    }
+    run.pool.concurrently(wanted, |layer| {
+        run.cancel.check()?;
+        let task = run.events.start(format!("base layer {}", layer.digest.short()), Some(layer.size));
+        bring(&base.layout, layout, layer).map_err(|error| error.context(format!("cannot take over base layer {}", layer.digest)))?;
+        task.advance(layer.size);
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// Makes sure that `to` has a blob that `from` has.
+pub(super) fn bring(from: &Layout, to: &Layout, descriptor: &Descriptor) -> Result<()> {
+    if to.has(descriptor)? || to.reuse(from, descriptor, Sharing::Files)?.is_some() {
+        return Ok(());
+    }
+    let mut reader = from.open(descriptor).map_err(|error| error.side(Side::Source))?;
+    to.put(descriptor, &mut reader)
+}
+
+/// Copies all that an image consists of into another layout, content before what names it.
+pub fn copy(run: &Run, built: &Built, from: &Layout, to: &Layout) -> Result<()> {
+    let mut blobs: Vec<&Descriptor> = built.images.iter().flat_map(|image| image.layers.iter().chain([&image.config])).collect();
+    blobs.sort_by(|a, b| a.digest.cmp(&b.digest));
+    blobs.dedup_by(|a, b| a.digest == b.digest);
+    run.pool.concurrently(blobs, |blob| bring(from, to, blob))?;
+    to.sync_blobs()?;
+    for manifest in built.images.iter().map(|image| &image.manifest).chain([&built.root]) {
+        bring(from, to, manifest)?;
+    }
+    Ok(())
+}
+
+/// A platform of the plan whose layers are known.
+pub(super) type OwnLayers<'a> = [(&'a LayerPlan, &'a Layer)];
+
+/// What a platform is called in errors.
+pub(super) fn cannot_write(platform: &PlatformPlan) -> impl Fn(Error) -> Error + '_ {
+    move |error| error.context(format!("cannot write the image for {}", platform.platform))
+}

@@ -1,0 +1,193 @@
+//! Reading a TOML file field by field, so that every error points to a line and a column.
+//!
+//! A table is opened with the keys that may stand in it; any other key is an error at once, with the nearest known key as remedy.
+//! So a misspelt key is reported as that, not as another one missing.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::place::{At, Place};
+use crate::error::{Error, Result};
+use crate::spec::text;
+
+/// A TOML file: its name for messages and its text.
+pub(super) struct File<'a> {
+    name: &'a str,
+    text: &'a str,
+}
+
+impl<'a> File<'a> {
+    /// Parses the file and hands its top table to `read`.
+    pub(super) fn read<R>(name: &'a str, text: &'a str, known: &[&str], read: impl FnOnce(Fields<'_>) -> Result<R>) -> Result<R> {
+        let file = File { name, text };
+        let table = DeTable::parse(text).map_err(|error| {
+            let place = file.place(error.span().map_or(0, |span| span.start));
+            // The parser's text may have several lines; the first says what is wrong.
+            place.usage(error.message().lines().next().unwrap_or("not TOML"))
+        })?;
+        read(Fields::open(&file, table.get_ref(), "at the top level", file.place(0), known)?)
+    }
+
+    fn place(&self, offset: usize) -> Place {
+        let before = &self.text[..self.text.floor_char_boundary(offset)];
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        Place::line(self.name, line, column)
+    }
+}
+
+/// A table whose keys are all known.
+pub(super) struct Fields<'a> {
+    file: &'a File<'a>,
+    table: &'a DeTable<'a>,
+    /// Where the table begins.
+    pub(super) place: Place,
+}
+
+impl<'a> Fields<'a> {
+    fn open(file: &'a File<'a>, table: &'a DeTable<'a>, what: &str, place: Place, known: &[&str]) -> Result<Self> {
+        for key in table.keys() {
+            let name = key.get_ref().as_ref();
+            if !known.contains(&name) {
+                let error = file.place(key.span().start).usage(format!("unknown key `{}` {what}", text::shown(name)));
+                return Err(error.hint(match nearest(name, known) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("the keys are {}", known.join(", ")),
+                }));
+            }
+        }
+        Ok(Fields { file, table, place })
+    }
+
+    fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
+    }
+
+    fn at(&self, value: &Spanned<DeValue<'_>>) -> Place {
+        self.file.place(value.span().start)
+    }
+
+    fn expected(&self, key: &str, what: &str, value: &Spanned<DeValue<'_>>) -> Error {
+        self.at(value).usage(format!("`{key}` must be {what}, not {}", article(value.get_ref().type_str())))
+    }
+
+    /// Whether the key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// Where the key's value stands, or the table where it is absent.
+    pub(super) fn place_of(&self, key: &str) -> Place {
+        self.get(key).map_or_else(|| self.place.clone(), |value| self.at(value))
+    }
+
+    /// A string.
+    pub(super) fn string(&self, key: &str) -> Result<Option<At<String>>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let string = value.get_ref().as_str().ok_or_else(|| self.expected(key, "a string", value))?;
+        Ok(Some(At::new(string.to_owned(), self.at(value))))
+    }
+
+    /// A string that must be there.
+    pub(super) fn required(&self, key: &str, what: &str) -> Result<At<String>> {
+        self.string(key)?.ok_or_else(|| self.place.usage(format!("{what} needs `{key}`")))
+    }
+
+    /// A list of strings; empty where the key is absent.
+    pub(super) fn strings(&self, key: &str) -> Result<Vec<At<String>>> {
+        Ok(self.optional_strings(key)?.unwrap_or_default())
+    }
+
+    /// A list of strings, or none where the key is absent.
+    pub(super) fn optional_strings(&self, key: &str) -> Result<Option<Vec<At<String>>>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let expected = |value| self.expected(key, "a list of strings such as [\"a\", \"b\"]", value);
+        let list = value.get_ref().as_array().ok_or_else(|| expected(value))?;
+        let strings = list.iter().map(|item| {
+            let string = item.get_ref().as_str().ok_or_else(|| expected(item))?;
+            Ok(At::new(string.to_owned(), self.at(item)))
+        });
+        strings.collect::<Result<Vec<_>>>().map(Some)
+    }
+
+    /// A table of strings, in key order; empty where the key is absent.
+    pub(super) fn map(&self, key: &str) -> Result<Vec<(String, At<String>)>> {
+        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
+        let table = value.get_ref().as_table().ok_or_else(|| self.expected(key, "a table of strings such as { a = \"b\" }", value))?;
+        let entries = table.iter().map(|(name, item)| {
+            let string = item.get_ref().as_str().ok_or_else(|| self.expected(&format!("{key}.{}", name.get_ref()), "a string", item))?;
+            Ok((name.get_ref().to_string(), At::new(string.to_owned(), self.at(item))))
+        });
+        let mut entries = entries.collect::<Result<Vec<_>>>()?;
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(entries)
+    }
+
+    /// A table with known keys.
+    pub(super) fn table(&self, key: &str, known: &[&str]) -> Result<Option<Fields<'a>>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let table = value.get_ref().as_table().ok_or_else(|| self.expected(key, "a table", value))?;
+        Fields::open(self.file, table, &format!("in [{key}]"), self.at(value), known).map(Some)
+    }
+
+    /// An array of tables with known keys, such as `[[layer]]`; empty where the key is absent.
+    pub(super) fn tables(&self, key: &str, shown: &str, known: &[&str]) -> Result<Vec<Fields<'a>>> {
+        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
+        let list = value
+            .get_ref()
+            .as_array()
+            .ok_or_else(|| self.expected(key, "an array of tables", value).hint(format!("write [[{shown}]] with two brackets on each side")))?;
+        let tables = list.iter().map(|item| {
+            let table = item.get_ref().as_table().ok_or_else(|| self.expected(key, "an array of tables", item))?;
+            Fields::open(self.file, table, &format!("in [[{shown}]]"), self.at(item), known)
+        });
+        tables.collect()
+    }
+}
+
+fn article(kind: &str) -> String {
+    let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {kind}")
+}
+
+/// The known key that a person most likely meant.
+pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let distance = |key: &str| strsim::damerau_levenshtein(&name.to_lowercase(), key);
+    known.iter().copied().min_by_key(|key| distance(key)).filter(|key| distance(key) <= 1 + key.len() / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<R>(text: &str, known: &[&str], read: impl FnOnce(Fields<'_>) -> Result<R>) -> Result<R> {
+        File::read("larder.toml", text, known, read)
+    }
+
+    #[test]
+    fn an_unknown_key_names_place_and_nearest_key() {
+        let error = read("name = \"a\"\nplatfroms = []\n", &["name", "platforms"], |_| Ok(())).expect_err("unknown");
+        assert_eq!(error.message(), "larder.toml:2:1: unknown key `platfroms` at the top level");
+        assert_eq!(error.hint_text(), Some("did you mean `platforms`?"));
+        let error = read("zzz = 1", &["name"], |_| Ok(())).expect_err("unknown");
+        assert_eq!(error.hint_text(), Some("the keys are name"));
+    }
+
+    #[test]
+    fn a_wrong_type_names_place_key_and_type() {
+        let error = read("name = 3", &["name"], |fields| fields.string("name")).expect_err("not a string");
+        assert_eq!(error.message(), "larder.toml:1:8: `name` must be a string, not an integer");
+        let error = read("tags = \"a\"", &["tags"], |fields| fields.strings("tags")).expect_err("not a list");
+        assert!(error.message().contains("must be a list of strings"), "{error}");
+        let error = read("[layer]\n", &["layer"], |fields| fields.tables("layer", "layer", &[]).map(|_| ())).expect_err("not an array");
+        assert_eq!(error.hint_text(), Some("write [[layer]] with two brackets on each side"));
+    }
+
+    #[test]
+    fn a_syntax_error_names_line_and_column() {
+        let error = read("name = \"a\"\nb = = 1\n", &["name"], |_| Ok(())).expect_err("no TOML");
+        assert!(error.message().starts_with("larder.toml:2:"), "{error}");
+        let error = read("a = 1\na = 2\n", &["a"], |_| Ok(())).expect_err("twice");
+        assert!(error.message().starts_with("larder.toml:2:1: "), "{error}");
+    }
+}

@@ -1,0 +1,287 @@
+//! From a specification to a plan: which layers are to be made, from which files, for which platforms. Reads names and sizes, writes nothing.
+//!
+//! Layers that come out the same on several platforms stand in the plan once. The plan is plain data: it can be printed, compared and
+//! tested, and its order is the order of the image whatever happens in parallel later.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::archive;
+use super::base::{Base, PlatformBase};
+use super::cache::Lineage;
+use super::collect;
+use super::destination::parents;
+use super::image;
+use super::place::Place;
+use super::recipe::{Recipe, Recorder};
+use super::spec::{AnnotationSpec, BuildSpec, ConfigSpec, Devices, LayerSource, LayerSpec, Step};
+use crate::error::Result;
+use crate::exec::Run;
+use crate::layer::Codec;
+use crate::layer::changeset::{Item, Node};
+use crate::layer::tree::Stat;
+use crate::spec::{Platform, text};
+use crate::store::layout::Options;
+
+/// What will be built.
+#[derive(Debug)]
+pub struct BuildPlan {
+    /// The platforms in the order of the index.
+    pub platforms: Vec<PlatformPlan>,
+    /// The layers to make, each once.
+    pub layers: Vec<LayerPlan>,
+    /// What the configs say.
+    pub config: ConfigSpec,
+    /// Annotations of all documents.
+    pub annotations: Vec<AnnotationSpec>,
+    /// How layers are compressed.
+    pub codec: Codec,
+    /// Where the base is, if there is one.
+    pub base: Option<Base>,
+}
+
+/// One platform's image.
+#[derive(Debug)]
+pub struct PlatformPlan {
+    /// The platform.
+    pub platform: Platform,
+    /// What it stands upon.
+    pub base: Option<PlatformBase>,
+    /// Positions in [`BuildPlan::layers`], bottom first.
+    pub layers: Vec<usize>,
+}
+
+/// One layer to make.
+#[derive(Debug)]
+pub struct LayerPlan {
+    /// For progress: what the layer is.
+    pub label: String,
+    /// The history entry's `created_by`.
+    pub created_by: String,
+    /// The history entry's comment.
+    pub comment: Option<String>,
+    /// What it is made of.
+    pub content: Content,
+    /// Names it by what it is made of.
+    pub recipe: Recipe,
+    /// What it has in common with its next version.
+    pub lineage: Lineage,
+}
+
+/// What a layer is made of.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A planned changeset.
+    Items(Arc<Vec<Item>>),
+    /// An archive that is read when the layer is made.
+    Tar(TarSource),
+}
+
+/// An archive on this machine.
+#[derive(Clone, Debug)]
+pub struct TarSource {
+    /// Where it is asked for.
+    pub place: Place,
+    /// The file.
+    pub path: PathBuf,
+    /// What the file was when the plan was made.
+    pub stat: Stat,
+    /// What happens to device nodes.
+    pub devices: Devices,
+}
+
+impl Content {
+    /// Number of entries, where it is known before the layer is made.
+    pub fn entries(&self) -> Option<usize> {
+        match self {
+            Content::Items(items) => Some(items.len()),
+            Content::Tar(_) => None,
+        }
+    }
+
+    /// Bytes to read.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Content::Items(items) => items.iter().map(|item| item.node.size()).sum(),
+            Content::Tar(tar) => tar.stat.size,
+        }
+    }
+}
+
+/// Plans a build for `platforms`. Fails before anything is written when a source, a base or a platform of it is missing.
+pub fn plan(run: &Run, spec: &BuildSpec, platforms: &[Platform], options: &Options) -> Result<BuildPlan> {
+    let codec = spec.compression.unwrap_or_default();
+    let base = spec.base.as_ref().map(|base| Base::open(base, options)).transpose()?;
+    let mut planner = Planner { run, spec, codec, collected: HashMap::new(), layers: Vec::new(), known: HashMap::new() };
+    let mut plans = Vec::with_capacity(platforms.len());
+    for platform in platforms {
+        image::check(&spec.config, platform)?;
+        let base = base.as_ref().map(|base| base.select(platform)).transpose()?;
+        let layers = planner.platform(platform, base.is_some())?;
+        plans.push(PlatformPlan { platform: platform.clone(), base, layers });
+    }
+    tell_apart(&mut planner.layers, &plans);
+    Ok(BuildPlan { platforms: plans, layers: planner.layers, config: spec.config.clone(), annotations: spec.annotations.clone(), codec, base })
+}
+
+/// Says of layers that one platform alone has which one that is.
+fn tell_apart(layers: &mut [LayerPlan], platforms: &[PlatformPlan]) {
+    if platforms.len() < 2 {
+        return;
+    }
+    for (index, layer) in layers.iter_mut().enumerate() {
+        let mut users = platforms.iter().filter(|platform| platform.layers.contains(&index));
+        if let (Some(only), None) = (users.next(), users.next()) {
+            layer.label = format!("{} ({})", layer.label, only.platform);
+        }
+    }
+}
+
+struct Planner<'a> {
+    run: &'a Run,
+    spec: &'a BuildSpec,
+    codec: Codec,
+    /// Content by position of the layer and the sources that its templates name: walked once for all platforms that share them.
+    collected: HashMap<(usize, Vec<String>), Content>,
+    layers: Vec<LayerPlan>,
+    /// Positions in `layers`.
+    known: HashMap<([u8; 32], usize), usize>,
+}
+
+impl Planner<'_> {
+    fn platform(&mut self, platform: &Platform, has_base: bool) -> Result<Vec<usize>> {
+        // What directories the layers below provide; unknown above a base or an archive.
+        let mut provided = if has_base { None } else { Some(HashSet::new()) };
+        let mut chosen = Vec::new();
+        let wanted = |layer: &LayerSpec| layer.platforms.is_empty() || layer.platforms.iter().any(|only| only == platform);
+        for (position, layer) in self.spec.layers.iter().enumerate().filter(|(_, layer)| wanted(layer)) {
+            let sources = sources(layer, platform);
+            let mut content = self.content(position, layer, platform, &sources)?;
+            match (&mut content, &mut provided) {
+                (Content::Items(items), Some(directories)) => add_parents(self.run, items, directories),
+                (Content::Items(_), None) => {}
+                (Content::Tar(_), provided) => *provided = None,
+            }
+            chosen.push(self.add(position, layer, &sources, content));
+        }
+        Ok(chosen)
+    }
+
+    fn content(&mut self, position: usize, layer: &LayerSpec, platform: &Platform, sources: &[String]) -> Result<Content> {
+        let key = (position, sources.to_vec());
+        if let Some(content) = self.collected.get(&key) {
+            return Ok(content.clone());
+        }
+        let context = &self.spec.context;
+        let content = match &layer.source {
+            LayerSource::Steps(steps) => Content::Items(Arc::new(collect::steps(self.run, context, steps, platform)?)),
+            LayerSource::Rootfs(rootfs) => Content::Items(Arc::new(collect::rootfs(self.run, context, rootfs, platform)?)),
+            LayerSource::Tar(tar) => {
+                let path = collect::source(context, &tar.from, platform)?;
+                let stat = archive::stat(&path).map_err(|error| tar.from.place.wrap(error, "cannot use this archive"))?;
+                Content::Tar(TarSource { place: tar.from.place.clone(), path, stat, devices: tar.devices })
+            }
+        };
+        self.collected.insert(key, content.clone());
+        Ok(content)
+    }
+
+    /// The position of the layer in the plan; a layer that is there already is not added again.
+    fn add(&mut self, position: usize, layer: &LayerSpec, sources: &[String], content: Content) -> usize {
+        let mut recorder = Recorder::new(self.codec, self.run.timestamps);
+        match &content {
+            Content::Items(items) => recorder.items(items),
+            Content::Tar(tar) => {
+                recorder.text(&format!("tar {:?}", tar.devices));
+                recorder.stat(&tar.stat);
+            }
+        }
+        let recipe = recorder.finish();
+        if let Some(index) = self.known.get(&(recipe.key, position)) {
+            return *index;
+        }
+        let index = self.layers.len();
+        let comment = layer.comment.clone();
+        let label = comment.clone().unwrap_or_else(|| format!("layer {}", position + 1));
+        self.layers.push(LayerPlan { label, created_by: created_by(layer), comment, content, recipe, lineage: self.lineage(position, sources) });
+        self.known.insert((recipe.key, position), index);
+        index
+    }
+
+    fn lineage(&self, position: usize, sources: &[String]) -> Lineage {
+        let mut hasher = blake3::Hasher::new_derive_key("larder layer lineage 1");
+        let context = std::path::absolute(&self.spec.context).unwrap_or_else(|_| self.spec.context.clone());
+        let parts = [format!("{context:?}"), self.codec.contract(), position.to_string()];
+        for part in parts.iter().chain(sources) {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+        }
+        Lineage(*hasher.finalize().as_bytes())
+    }
+}
+
+/// The source paths of a layer for a platform; layers with the same ones are the same.
+fn sources(layer: &LayerSpec, platform: &Platform) -> Vec<String> {
+    match &layer.source {
+        LayerSource::Steps(steps) => {
+            steps.iter().filter_map(|step| if let Step::Copy(copy) = step { Some(copy.from.value.expand(platform)) } else { None }).collect()
+        }
+        LayerSource::Rootfs(rootfs) => vec![rootfs.from.value.expand(platform)],
+        LayerSource::Tar(tar) => vec![tar.from.value.expand(platform)],
+    }
+}
+
+/// Adds the directories that nothing below and nothing in the layer itself provides, and remembers what this layer provides.
+fn add_parents(run: &Run, items: &mut Arc<Vec<Item>>, provided: &mut HashSet<Vec<u8>>) {
+    // A link counts: it may well lead to a directory, and a directory in its place would break it.
+    let provides = |item: &Item| match &item.node {
+        Node::Made(entry, _) | Node::Stored(entry, ..) => matches!(entry.kind, crate::layer::EntryKind::Directory | crate::layer::EntryKind::Symlink { .. }),
+        Node::Found(_, found) => found.stat.is_dir() || found.stat.is_symlink(),
+        Node::Hardlink(..) => false,
+    };
+    let mut added: Vec<Item> = Vec::new();
+    let mut last: &[u8] = b"";
+    for item in items.iter() {
+        let parent = item.path.iter().rposition(|byte| *byte == b'/').map_or(&[] as &[u8], |at| &item.path[..at]);
+        if parent != last {
+            for above in parents(&item.path).filter(|above| !above.is_empty()) {
+                if provided.insert(above.to_vec()) {
+                    added.push(collect::directory(run, above, 0o755, (0, 0)));
+                }
+            }
+            last = parent;
+        }
+        if provides(item) {
+            provided.insert(item.path.clone());
+        }
+    }
+    if !added.is_empty() {
+        let mut all: Vec<Item> = items.as_ref().clone();
+        all.extend(added);
+        all.sort_by(|a, b| crate::layer::entry::path_order(&a.path, &b.path));
+        *items = Arc::new(all);
+    }
+}
+
+/// What history says of a layer: where things went, never where they came from, because that may be a path of this machine.
+fn created_by(layer: &LayerSpec) -> String {
+    const SHOWN: usize = 4;
+    let steps = match &layer.source {
+        LayerSource::Rootfs(_) => return "larder build: root file system".to_owned(),
+        LayerSource::Tar(_) => return "larder build: archive".to_owned(),
+        LayerSource::Steps(steps) => steps,
+    };
+    let path = |path: &[u8]| format!("/{}", text::bytes(path));
+    let step = |step: &Step| match step {
+        Step::Copy(copy) => format!("copy to {}", path(&copy.to.path)),
+        Step::File { to, .. } => format!("file {}", path(&to.path)),
+        Step::Symlink { to, .. } => format!("link {}", path(&to.path)),
+        Step::Directory { to, .. } => format!("directory {}", path(&to.path)),
+        Step::Remove { path: removed, .. } => format!("remove {}", path(&removed.path)),
+    };
+    let mut parts: Vec<String> = steps.iter().take(SHOWN).map(step).collect();
+    if steps.len() > SHOWN {
+        parts.push(format!("{} more", steps.len() - SHOWN));
+    }
+    format!("larder build: {}", parts.join(", "))
+}

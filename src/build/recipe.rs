@@ -1,0 +1,140 @@
+//! Recognising a layer without reading its files.
+//!
+//! A recipe is a hash over everything that decides a layer's bytes, with the file system's word (device, inode, size, times) in the place of
+//! file contents. Equal recipes mean equal layers, as long as the file system gives a changed file another time. It may not when a file
+//! changes twice within one tick of its clock, so a recipe whose newest file is younger than that tick is not yet safe to remember.
+
+use std::time::Duration;
+
+use crate::exec::Timestamps;
+use crate::layer::Codec;
+use crate::layer::changeset::{Item, Modes, Node, Owner, Rules, SourceTree, XattrRule};
+use crate::layer::tree::Stat;
+
+/// The coarsest tick of a kernel clock, with room to spare.
+const TICK: Duration = Duration::from_millis(20);
+
+/// What file systems that store whole seconds, or two (FAT), need.
+const COARSE_TICK: Duration = Duration::from_millis(2500);
+
+/// Names a layer by what it is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Recipe {
+    /// The hash.
+    pub key: [u8; 32],
+    /// From this time on, in time since 1970, a file that changes shows it. None where no file is involved.
+    pub settled: Option<Duration>,
+}
+
+/// Collects what decides a layer.
+pub(super) struct Recorder {
+    hasher: blake3::Hasher,
+    buffer: Vec<u8>,
+    settled: Option<Duration>,
+}
+
+impl Recorder {
+    pub(super) fn new(codec: Codec, timestamps: Timestamps) -> Self {
+        let mut recorder = Recorder { hasher: blake3::Hasher::new_derive_key("larder layer recipe 1"), buffer: Vec::new(), settled: None };
+        recorder.bytes(codec.contract().as_bytes());
+        recorder.number(timestamps.epoch());
+        recorder
+    }
+
+    pub(super) fn finish(mut self) -> Recipe {
+        self.flush();
+        Recipe { key: *self.hasher.finalize().as_bytes(), settled: self.settled }
+    }
+
+    /// The items of a changeset, in order.
+    pub(super) fn items(&mut self, items: &[Item]) {
+        let mut rules = None;
+        for item in items {
+            self.bytes(&item.path);
+            match &item.node {
+                Node::Made(entry, content) => {
+                    self.number(1);
+                    // The debug form spells out every field, and it is compared with nothing but itself.
+                    self.bytes(format!("{entry:?}").as_bytes());
+                    self.bytes(content);
+                }
+                Node::Found(source, found) => {
+                    self.number(2);
+                    self.rules(source, &mut rules);
+                    self.stat(&found.stat);
+                }
+                Node::Hardlink(source, found, target) => {
+                    self.number(3);
+                    self.rules(source, &mut rules);
+                    self.stat(&found.stat);
+                    self.bytes(target);
+                }
+                Node::Stored(entry, _, offset) => {
+                    self.number(4);
+                    self.bytes(format!("{entry:?}").as_bytes());
+                    self.number(*offset);
+                }
+            }
+        }
+    }
+
+    /// Any other choice that decides bytes.
+    pub(super) fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    /// The identity of one file.
+    pub(super) fn stat(&mut self, stat: &Stat) {
+        for number in [stat.dev, stat.ino, u64::from(stat.mode), u64::from(stat.uid), u64::from(stat.gid), stat.size, stat.rdev] {
+            self.number(number);
+        }
+        for (seconds, nanoseconds) in [stat.mtime, stat.ctime] {
+            self.number(seconds.cast_unsigned());
+            self.number(u64::from(nanoseconds));
+        }
+        // Whatever sets a modification time back moves the change time on.
+        let tick = if stat.ctime.1 == 0 { COARSE_TICK } else { TICK };
+        let settled = Duration::new(u64::try_from(stat.ctime.0).unwrap_or(0), stat.ctime.1) + tick;
+        self.settled = self.settled.max(Some(settled));
+    }
+
+    fn rules(&mut self, source: &SourceTree, last: &mut Option<Rules>) {
+        if *last == Some(source.rules) {
+            return;
+        }
+        *last = Some(source.rules);
+        let (modes, fixed) = match source.rules.modes {
+            Modes::Normal => (1, 0),
+            Modes::Keep => (2, 0),
+            Modes::Fixed(mode) => (3, mode),
+        };
+        let (owner, uid, gid) = match source.rules.owner {
+            Owner::Keep => (1, 0, 0),
+            Owner::Fixed(uid, gid) => (2, uid, gid),
+        };
+        let xattrs = match source.rules.xattrs {
+            XattrRule::Drop => 1,
+            XattrRule::Keep => 2,
+        };
+        for number in [99, modes, fixed, owner, uid, gid, xattrs] {
+            self.number(u64::from(number));
+        }
+    }
+
+    fn number(&mut self, number: u64) {
+        self.buffer.extend_from_slice(&number.to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() > 1 << 16 {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.hasher.update(&self.buffer);
+        self.buffer.clear();
+    }
+}
