@@ -293,7 +293,7 @@ labels = { "org.opencontainers.image.source" = "x" }
             ("[[layer]]\nexclude = [\"a\"]\n", "larder.toml:2:11: `exclude` of a layer goes with `rootfs` or `tar` only"),
             ("[[layer]]\n[[layer.file]]\nto = \"/a\"\ncontent = \"\"\nmode = \"755x\"\n", "larder.toml:5:8: `755x` is not a mode"),
             ("[[layer]]\n[[layer.file]]\nto = \"/a\"\ncontent = \"\"\nowner = \"root\"\n", "larder.toml:5:9: `root` is not an owner"),
-            ("platforms = [\"linux/amd64\", \"x86_64\"]\n", "larder.toml:1:29: platform linux/amd64 stands here twice"),
+            ("platforms = [\"linux/amd64\", \"linux/x86_64\"]\n", "larder.toml:1:29: platform linux/amd64 stands here twice"),
         ] {
             let error = read(text).expect_err(text);
             assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
