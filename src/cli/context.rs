@@ -39,7 +39,7 @@ impl Context {
             timestamps: environment.timestamps()?,
             clock: clock::calendar(),
         };
-        let output = Output::new(globals.format, environment.style(rustix::stdio::stdout()), progress);
+        let output = Output::new(globals.format, &environment, progress);
         Ok(Context { run, output, environment, lock_timeout: globals.lock_timeout })
     }
 }

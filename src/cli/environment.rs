@@ -54,6 +54,11 @@ impl Environment {
         Self::from_lookup(|name| std::env::var_os(name))
     }
 
+    /// The arguments of the process, the program itself first.
+    pub(crate) fn arguments() -> Vec<OsString> {
+        std::env::args_os().collect()
+    }
+
     fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> Self {
         let values = VARIABLES.iter().filter_map(|variable| Some((variable.name, lookup(variable.name)?)));
         Environment { values: values.filter(|(_, value)| !value.is_empty()).collect() }

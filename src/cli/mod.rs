@@ -24,7 +24,6 @@ mod signals;
 mod style;
 mod table;
 
-use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -43,7 +42,7 @@ use self::progress::Progress;
 pub fn main() -> ExitCode {
     let environment = Environment::read();
     let style = environment.style(rustix::stdio::stderr());
-    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let arguments = Environment::arguments();
     let parsed = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => parsed,
         Err(answer) => return answer_without_command(&answer, Reporter::new(args::wanted_format(&arguments), style)),

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 
 use super::args::Format;
+use super::environment::Environment;
 use super::progress::Progress;
 use super::style::Style;
 
@@ -29,9 +30,9 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Writes in `format`; `progress` is cleared away before.
-    pub(crate) fn new(format: Format, style: Style, progress: Arc<Progress>) -> Self {
-        Output { format, style, progress }
+    /// Writes in `format`, coloured where the environment and the stream allow it; `progress` is cleared away before.
+    pub(crate) fn new(format: Format, environment: &Environment, progress: Arc<Progress>) -> Self {
+        Output { format, style: environment.style(rustix::stdio::stdout()), progress }
     }
 
     /// Writes a report. Fails with kind `io` when stdout fails.
