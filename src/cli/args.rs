@@ -95,6 +95,11 @@ pub(crate) fn parse_jobs(text: &str) -> Result<NonZeroUsize, String> {
     jobs.ok_or_else(|| format!("a number from 1 to {MAX_JOBS} is needed"))
 }
 
+/// Reads a kind of progress by its name. The error is one clause.
+pub(crate) fn parse_kind(text: &str) -> Result<ProgressKind, String> {
+    ProgressKind::from_str(text, false).map_err(|_| "auto, bar, plain, json or none is needed".to_owned())
+}
+
 /// Reads `30`, `30s`, `500ms`, `2m`, `1h`. Without a unit it is seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::exec::{Event, Observer};
 use crate::spec::text::shown;
 
-use super::args::{Globals, ProgressKind};
+use super::args::{Globals, ProgressKind, parse_kind};
 use super::clock;
 use super::environment::{CI, Environment, LARDER_PROGRESS};
 use super::style::Style;
@@ -120,7 +120,7 @@ impl Progress {
     pub(crate) fn to_stderr(globals: &Globals, environment: &Environment) -> Result<Self> {
         let kind = match globals.progress {
             Some(kind) => kind,
-            None => environment.parsed(&LARDER_PROGRESS, |text| <ProgressKind as clap::ValueEnum>::from_str(text, false))?.unwrap_or(ProgressKind::Auto),
+            None => environment.parsed(&LARDER_PROGRESS, parse_kind)?.unwrap_or(ProgressKind::Auto),
         };
         let stderr = rustix::stdio::stderr();
         let style = environment.style(stderr);

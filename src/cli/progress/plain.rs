@@ -74,11 +74,8 @@ fn running(task: &Task, now: Duration) -> String {
     line + "\n"
 }
 
+/// Says nothing of success: a task that fails or is stopped ends too, and its error is told elsewhere.
 fn finished(task: &Task, now: Duration) -> String {
-    let mut line = format!("{}: done", shown(&task.label));
-    if task.done > 0 {
-        let _ = write!(line, ", {}", size(task.done));
-    }
-    let _ = write!(line, " in {:.1} s", now.saturating_sub(task.began).as_secs_f64());
-    line + "\n"
+    let bytes = if task.done > 0 { format!("{} in ", size(task.done)) } else { String::new() };
+    format!("{}: {bytes}{:.1} s\n", shown(&task.label), now.saturating_sub(task.began).as_secs_f64())
 }

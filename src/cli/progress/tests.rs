@@ -92,7 +92,7 @@ fn plain_tells_of_the_quiet_start_later_and_of_a_task_once_a_second() {
     stage.at(100).finish(1);
     assert_eq!(stage.seen(), "");
     stage.at(300).advance(2, 500_000);
-    assert_eq!(stage.seen(), "config: done in 0.1 s\n");
+    assert_eq!(stage.seen(), "config: 0.1 s\n");
     stage.at(999).advance(2, 500_000);
     assert_eq!(stage.seen(), "");
     stage.at(1000).advance(2, 1_000_000);
@@ -100,7 +100,7 @@ fn plain_tells_of_the_quiet_start_later_and_of_a_task_once_a_second() {
     stage.at(1999).advance(2, 1);
     assert_eq!(stage.seen(), "");
     stage.at(2500).finish(2);
-    assert_eq!(stage.seen(), "layer: done, 2.0 MB in 2.5 s\n");
+    assert_eq!(stage.seen(), "layer: 2.0 MB in 2.5 s\n");
 }
 
 #[test]
