@@ -12,6 +12,7 @@ mod plain;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -97,16 +98,24 @@ fn warning(message: &str, style: Style) -> String {
 pub(crate) struct Progress {
     now: Box<dyn Fn() -> Duration + Send + Sync>,
     screen: Mutex<Screen>,
+    closed: AtomicBool,
 }
 
 struct Screen {
     tasks: Tasks,
-    /// `None` once closed, or when nothing is to be seen at all.
+    /// `None` when nothing is to be seen at all.
     painter: Option<Box<dyn Painter>>,
     out: Box<dyn Write + Send>,
 }
 
 impl Screen {
+    fn clear(&mut self) {
+        if let Some(painter) = &mut self.painter {
+            let text = painter.clear();
+            self.write(&text);
+        }
+    }
+
     fn write(&mut self, text: &str) {
         if !text.is_empty() {
             // Progress that cannot be shown is no reason to stop.
@@ -142,28 +151,22 @@ impl Progress {
     }
 
     fn new(now: impl Fn() -> Duration + Send + Sync + 'static, painter: Option<Box<dyn Painter>>, out: impl Write + Send + 'static) -> Self {
-        Progress { now: Box::new(now), screen: Mutex::new(Screen { tasks: Tasks::default(), painter, out: Box::new(out) }) }
+        let screen = Screen { tasks: Tasks::default(), painter, out: Box::new(out) };
+        Progress { now: Box::new(now), screen: Mutex::new(screen), closed: AtomicBool::new(false) }
     }
 
     /// Takes bars away so that other text can be written. They come back with the next event.
     pub(crate) fn clear(&self) {
-        let mut screen = self.lock();
-        if let Some(painter) = &mut screen.painter {
-            let text = painter.clear();
-            screen.write(&text);
-        }
+        self.lock().clear();
     }
 
     /// Takes bars away for good. It does not wait for a thread that draws: that one may be the one that panicked.
     pub(crate) fn close(&self) {
-        let mut screen = match self.screen.try_lock() {
-            Ok(screen) => screen,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
-        };
-        if let Some(mut painter) = screen.painter.take() {
-            let text = painter.clear();
-            screen.write(&text);
+        self.closed.store(true, Ordering::SeqCst);
+        match self.screen.try_lock() {
+            Ok(mut screen) => screen.clear(),
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().clear(),
+            Err(TryLockError::WouldBlock) => {}
         }
     }
 
@@ -181,6 +184,9 @@ impl fmt::Debug for Progress {
 impl Observer for Progress {
     fn observe(&self, event: Event) {
         let mut screen = self.lock();
+        if self.closed.load(Ordering::SeqCst) {
+            return;
+        }
         let Screen { tasks, painter: Some(painter), out: _ } = &mut *screen else { return };
         let now = (self.now)();
         let text = match event {
