@@ -68,7 +68,7 @@ impl Source {
 }
 
 /// Every Rust file below `directory`, in order.
-pub(super) fn rust_files(directory: &Path) -> Vec<PathBuf> {
+fn rust_files(directory: &Path) -> Vec<PathBuf> {
     let mut entries: Vec<PathBuf> = fs::read_dir(directory).expect("readable").map(|entry| entry.expect("readable").path()).collect();
     entries.sort();
     let files = entries.into_iter().flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] });
@@ -76,7 +76,7 @@ pub(super) fn rust_files(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Where `mod name;` in the file `parent` leads to, without `.rs`.
-pub(super) fn submodule(parent: &str, name: &str) -> String {
+fn submodule(parent: &str, name: &str) -> String {
     let stem = parent.trim_end_matches(".rs");
     match stem.rsplit_once('/') {
         Some((directory, "mod")) => format!("{directory}/{name}"),
