@@ -7,9 +7,6 @@
 //! Guarantees: every failure is an [`Error`](crate::error::Error) whose kind gives the exit code, and is told on stderr (see [`failure`]);
 //! with `--format json` stdout carries one JSON document or nothing, and stderr of a failed run ends with one JSON line.
 
-// The commands that use all of it come next.
-#![allow(dead_code, unused_variables)]
-
 mod args;
 mod bytes;
 mod clock;
