@@ -123,7 +123,7 @@ const ONE_PLACE: &[OnePlace] = &[
     OnePlace { what: "the clock", signs: &["SystemTime::now", "Instant::now", "Timestamp::now", "Zoned::now", "clock_gettime"], places: &["cli/clock.rs"] },
     OnePlace {
         what: "sockets",
-        signs: &["std::net", "net::", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "UnixListener", "ureq", "rustls"],
+        signs: &["rustix::net", "ToSocketAddrs", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "UnixListener", "ureq", "rustls"],
         places: &["store/registry.rs", "store/registry/"],
     },
     OnePlace { what: "child processes", signs: &["process::Command", "Command::new(", "fork("], places: &["runtime/"] },
