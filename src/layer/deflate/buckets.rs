@@ -1,0 +1,87 @@
+//! The fast match finder: buckets of the last four positions.
+
+use super::finder::{Effort, Finder, MULTIPLIER, Match, NOWHERE};
+use super::symbol::MAX_DIST;
+use super::window::Window;
+
+/// Bits of the hash of 4 bytes.
+const BITS: u32 = 13;
+/// A bucket without positions.
+const EMPTY: u64 = NOWHERE as u64 * 0x0001_0001_0001_0001;
+
+/// Each bucket is one integer of four positions, the newest in the low bits: so
+/// to insert one is a shift, and none of them waits for the load of another.
+pub(super) struct Buckets<const WAYS: usize> {
+    buckets: [u64; 1 << BITS],
+}
+
+impl<const WAYS: usize> Buckets<WAYS> {
+    pub(super) fn new() -> Self {
+        Self { buckets: [EMPTY; 1 << BITS] }
+    }
+}
+
+#[inline(always)]
+fn hash(bytes: u32) -> usize {
+    (bytes.wrapping_mul(MULTIPLIER) >> (32 - BITS)) as usize
+}
+
+impl<const WAYS: usize> Finder for Buckets<WAYS> {
+    fn start(&mut self) {
+        self.buckets.fill(EMPTY);
+    }
+
+    #[inline(always)]
+    fn find(&mut self, window: &Window, at: usize, longer_than: usize, effort: Effort) -> Match {
+        let cur = at as u16;
+        let here = window.load8(cur);
+        let slot = &mut self.buckets[hash(here as u32)];
+        let mut bucket = *slot;
+        *slot = bucket << 16 | u64::from(cur);
+        // Which candidate is best is hard to predict, so nothing branches on it:
+        // the first 8 bytes of all are compared, and ties go to the newest.
+        let mut best = Match { length: longer_than, dist: 0 };
+        let mut seen = bucket;
+        for _ in 0..WAYS {
+            let this = seen as u16;
+            seen >>= 16;
+            let dist = u32::from(cur.wrapping_sub(this));
+            let diff = here ^ window.load8(this);
+            let length = (diff.trailing_zeros() >> 3) as usize;
+            let reachable = dist.wrapping_sub(1) < MAX_DIST as u32;
+            let better = reachable & (length > best.length) & (length > 3);
+            best.length = if better { length } else { best.length };
+            best.dist = if better { dist } else { best.dist };
+        }
+        if best.length < 8 || best.dist == 0 {
+            return best;
+        }
+        best.length = window.extend(cur, cur.wrapping_sub(best.dist as u16), 8, effort.max);
+        for _ in 1..WAYS {
+            if best.length >= effort.nice {
+                break;
+            }
+            bucket >>= 16;
+            let this = bucket as u16;
+            let dist = u32::from(cur.wrapping_sub(this));
+            if dist.wrapping_sub(1) < MAX_DIST as u32 && here == window.load8(this) {
+                let length = window.extend(cur, this, 8, effort.max);
+                if length > best.length {
+                    best = Match { length, dist };
+                }
+            }
+        }
+        best
+    }
+
+    #[inline(always)]
+    fn insert(&mut self, window: &Window, at: usize, end: usize) {
+        let mut at = at;
+        while at < end {
+            let cur = at as u16;
+            let slot = &mut self.buckets[hash(window.load4(cur))];
+            *slot = *slot << 16 | u64::from(cur);
+            at += 1;
+        }
+    }
+}
