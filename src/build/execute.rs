@@ -77,9 +77,10 @@ impl Shape {
 
 /// Builds everything that `plan` says into `layout`. `cache` is looked at and fed where there is one.
 pub fn execute(run: &Run, plan: &BuildPlan, shape: Shape, layout: &Layout, cache: Option<&Cache>, options: &Options) -> Result<Built> {
-    let reuse = Reuse::default();
+    // A single layer that nobody remembers has nothing to share its chunks with.
+    let reuse = (cache.is_some() || plan.layers.len() > 1).then(Reuse::default);
     let layers = run.pool.concurrently(plan.layers.iter().collect(), |layer| {
-        make(run, layer, plan, layout, cache, &reuse, options).map_err(|error| error.context(format!("cannot make {}", layer.label)))
+        make(run, layer, plan, layout, cache, reuse.as_ref(), options).map_err(|error| error.context(format!("cannot make {}", layer.label)))
     })?;
     take_base_layers(run, plan, layout)?;
     let mut images = Vec::with_capacity(plan.platforms.len());
@@ -94,11 +95,19 @@ pub fn execute(run: &Run, plan: &BuildPlan, shape: Shape, layout: &Layout, cache
     Ok(Built { root, images, layers })
 }
 
-fn make(run: &Run, plan: &LayerPlan, build: &BuildPlan, layout: &Layout, cache: Option<&Cache>, reuse: &Reuse, options: &Options) -> Result<BuiltLayer> {
+fn make(
+    run: &Run,
+    plan: &LayerPlan,
+    build: &BuildPlan,
+    layout: &Layout,
+    cache: Option<&Cache>,
+    reuse: Option<&Reuse>,
+    options: &Options,
+) -> Result<BuiltLayer> {
     if let Some(known) = cache.and_then(|cache| cached(run, plan, cache, layout, options)) {
         return Ok(BuiltLayer { layer: known, origin: Origin::Cached });
     }
-    if let Some(cache) = cache {
+    if let Some((cache, reuse)) = cache.zip(reuse) {
         cache.load_chunks(plan.lineage, reuse);
     }
     let settled = settle(run, plan);

@@ -9,8 +9,8 @@ use std::os::unix::fs::FileExt;
 
 use super::changeset::{Item, Node};
 use super::chunk::Cutter;
-use super::codec::{Codec, Encoder};
-use super::reuse::{ChunkRecord, Keyer, Reuse, check};
+use super::codec::{Codec, Compressed, Encoder};
+use super::reuse::{ChunkKey, ChunkRecord, Keyer, Reuse, check};
 use super::tar::write as tar;
 use super::tree::SourceFile;
 use crate::error::{Error, Result};
@@ -34,10 +34,10 @@ pub struct Layer {
     pub chunks: Vec<ChunkRecord>,
 }
 
-/// Writes `items`, which are in order, as one layer.
+/// Writes `items`, which are in order, as one layer. Chunks that `reuse` knows are taken over, and new ones made known to it; without it they are not even keyed.
 ///
 /// Fails with kind `io` when a source cannot be read or changes while it is read; the blob then never appears.
-pub fn build(run: &Run, label: &str, items: &[Item], codec: Codec, reuse: &Reuse, mut writer: BlobWriter) -> Result<Layer> {
+pub fn build(run: &Run, label: &str, items: &[Item], codec: Codec, reuse: Option<&Reuse>, mut writer: BlobWriter) -> Result<Layer> {
     let total = items.iter().map(|item| item.node.size()).sum();
     let task = run.events.start(label, Some(total));
     let mut stream = Stream::new(run, items, Cutter::of(codec), task);
@@ -55,18 +55,18 @@ pub fn build(run: &Run, label: &str, items: &[Item], codec: Codec, reuse: &Reuse
         || stream.next_chunk(),
         |chunk: &Vec<u8>| diff_id.update(chunk),
         |chunk| {
-            let key = keyer.key(chunk);
-            let (compressed, reused) = match reuse.find(key) {
-                Some(compressed) => (compressed, true),
-                None => (encoder.compress(chunk)?, false),
-            };
-            let record = ChunkRecord { key, offset: 0, length: length(&compressed.bytes)?, crc: compressed.crc, check: check(&compressed.bytes) };
-            Ok(Done { record, bytes: compressed.bytes, uncompressed: chunk.len() as u64, reused })
+            let key = reuse.map(|_| keyer.key(chunk));
+            let known = reuse.zip(key).and_then(|(reuse, key)| reuse.find(key));
+            let reused = known.is_some();
+            let compressed = known.map_or_else(|| encoder.compress(chunk), Ok)?;
+            Ok(Done { key: key.map(|key| (key, check(&compressed.bytes))), compressed, uncompressed: chunk.len() as u64, reused })
         },
         |done| {
-            writer.write_all(&done.bytes).map_err(cannot_write)?;
-            let record = written.add(&done);
-            reuse.add(&file, [record]);
+            writer.write_all(&done.compressed.bytes).map_err(cannot_write)?;
+            let record = written.add(&done)?;
+            if let Some(reuse) = reuse {
+                reuse.add(&file, record);
+            }
             Ok(())
         },
     )?;
@@ -87,8 +87,9 @@ fn length(bytes: &[u8]) -> Result<u32> {
 
 /// A chunk on its way from a worker to the blob.
 struct Done {
-    record: ChunkRecord,
-    bytes: Vec<u8>,
+    /// Its key and check sum, where chunks are to be reused.
+    key: Option<(ChunkKey, [u8; 16])>,
+    compressed: Compressed,
     uncompressed: u64,
     reused: bool,
 }
@@ -103,16 +104,17 @@ struct Written {
 }
 
 impl Written {
-    fn add(&mut self, done: &Done) -> ChunkRecord {
-        let record = ChunkRecord { offset: self.offset, ..done.record };
-        self.offset += u64::from(record.length);
-        self.crc.combine(&crc32fast::Hasher::new_with_initial_len(record.crc, done.uncompressed));
+    fn add(&mut self, done: &Done) -> Result<Option<ChunkRecord>> {
+        let (length, crc) = (length(&done.compressed.bytes)?, done.compressed.crc);
+        let record = done.key.map(|(key, check)| ChunkRecord { key, offset: self.offset, length, crc, check });
+        self.chunks.extend(record);
+        self.offset += u64::from(length);
+        self.crc.combine(&crc32fast::Hasher::new_with_initial_len(crc, done.uncompressed));
         self.uncompressed += done.uncompressed;
         if done.reused {
-            self.reused += u64::from(record.length);
+            self.reused += u64::from(length);
         }
-        self.chunks.push(record);
-        record
+        Ok(record)
     }
 }
 

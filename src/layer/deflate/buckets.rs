@@ -1,4 +1,4 @@
-//! The fast match finder: buckets of the last four positions.
+//! The fast match finder: buckets of the last few positions.
 
 use super::finder::{Effort, Finder, MULTIPLIER, Match, NOWHERE};
 use super::symbol::MAX_DIST;
@@ -6,18 +6,75 @@ use super::window::Window;
 
 /// Bits of the hash of 4 bytes.
 const BITS: u32 = 13;
-/// A bucket without positions.
-const EMPTY: u64 = NOWHERE as u64 * 0x0001_0001_0001_0001;
+/// One integer of a few positions, the newest in the low bits: so to insert one
+/// is a shift, and none of them waits for the load of another. No wider than it
+/// must be: the table competes with the window for the first-level cache.
+pub(super) trait Bucket: Copy {
+    /// How many positions there are.
+    const WAYS: usize;
+    /// Without positions.
+    const EMPTY: Self;
 
-/// Each bucket is one integer of four positions, the newest in the low bits: so
-/// to insert one is a shift, and none of them waits for the load of another.
-pub(super) struct Buckets<const WAYS: usize> {
-    buckets: [u64; 1 << BITS],
+    /// With a new position in the place of the oldest.
+    fn with(self, position: u16) -> Self;
+
+    /// The positions as the low bits of an integer.
+    fn positions(self) -> u64;
 }
 
-impl<const WAYS: usize> Buckets<WAYS> {
+impl Bucket for u16 {
+    const WAYS: usize = 1;
+    const EMPTY: Self = NOWHERE;
+
+    #[inline(always)]
+    fn with(self, position: u16) -> Self {
+        position
+    }
+
+    #[inline(always)]
+    fn positions(self) -> u64 {
+        u64::from(self)
+    }
+}
+
+impl Bucket for u32 {
+    const WAYS: usize = 2;
+    const EMPTY: Self = NOWHERE as u32 * 0x0001_0001;
+
+    #[inline(always)]
+    fn with(self, position: u16) -> Self {
+        self << 16 | u32::from(position)
+    }
+
+    #[inline(always)]
+    fn positions(self) -> u64 {
+        u64::from(self)
+    }
+}
+
+impl Bucket for u64 {
+    const WAYS: usize = 4;
+    const EMPTY: Self = NOWHERE as u64 * 0x0001_0001_0001_0001;
+
+    #[inline(always)]
+    fn with(self, position: u16) -> Self {
+        self << 16 | u64::from(position)
+    }
+
+    #[inline(always)]
+    fn positions(self) -> u64 {
+        self
+    }
+}
+
+/// The newest positions of each hash.
+pub(super) struct Buckets<B> {
+    buckets: [B; 1 << BITS],
+}
+
+impl<B: Bucket> Buckets<B> {
     pub(super) fn new() -> Self {
-        Self { buckets: [EMPTY; 1 << BITS] }
+        Self { buckets: [B::EMPTY; 1 << BITS] }
     }
 }
 
@@ -26,9 +83,9 @@ fn hash(bytes: u32) -> usize {
     (bytes.wrapping_mul(MULTIPLIER) >> (32 - BITS)) as usize
 }
 
-impl<const WAYS: usize> Finder for Buckets<WAYS> {
+impl<B: Bucket> Finder for Buckets<B> {
     fn start(&mut self) {
-        self.buckets.fill(EMPTY);
+        self.buckets.fill(B::EMPTY);
     }
 
     #[inline(always)]
@@ -36,13 +93,13 @@ impl<const WAYS: usize> Finder for Buckets<WAYS> {
         let cur = at as u16;
         let here = window.load8(cur);
         let slot = &mut self.buckets[hash(here as u32)];
-        let mut bucket = *slot;
-        *slot = bucket << 16 | u64::from(cur);
+        let mut bucket = slot.positions();
+        *slot = slot.with(cur);
         // Which candidate is best is hard to predict, so nothing branches on it:
         // the first 8 bytes of all are compared, and ties go to the newest.
         let mut best = Match { length: longer_than, dist: 0 };
         let mut seen = bucket;
-        for _ in 0..WAYS {
+        for _ in 0..B::WAYS {
             let this = seen as u16;
             seen >>= 16;
             let dist = u32::from(cur.wrapping_sub(this));
@@ -57,7 +114,7 @@ impl<const WAYS: usize> Finder for Buckets<WAYS> {
             return best;
         }
         best.length = window.extend(cur, cur.wrapping_sub(best.dist as u16), 8, effort.max);
-        for _ in 1..WAYS {
+        for _ in 1..B::WAYS {
             if best.length >= effort.nice {
                 break;
             }
@@ -80,7 +137,7 @@ impl<const WAYS: usize> Finder for Buckets<WAYS> {
         while at < end {
             let cur = at as u16;
             let slot = &mut self.buckets[hash(window.load4(cur))];
-            *slot = *slot << 16 | u64::from(cur);
+            *slot = slot.with(cur);
             at += 1;
         }
     }

@@ -58,21 +58,31 @@ pub(super) struct Encoder {
 }
 
 enum Finders {
-    One(Box<Buckets<1>>),
-    Two(Box<Buckets<2>>),
-    Four(Box<Buckets<4>>),
+    One(Box<Buckets<u16>>),
+    Two(Box<Buckets<u32>>),
+    Four(Box<Buckets<u64>>),
     All(Box<Chains>),
 }
 
-/// Candidates at a new match, candidates at the position after one, a length that is good enough, a length after which no better match is sought, positions
-/// that are looked at after a match.
-type Row = (u32, u32, usize, usize, u32);
+/// What a level does, in the order of the fields of [`Row`].
+///
+/// Level 6 is made to be a little smaller than `gzip -6` and as fast as that allows, level 2 to be as large as what common builders of images write.
+const LEVELS: [Row; 9] = [
+    Row(4, 4, 32, 8, 1, 6),
+    Row(4, 4, 32, 8, 1, 5),
+    Row(4, 4, 32, 16, 1, 6),
+    Row(6, 3, 32, 16, 1, 7),
+    Row(9, 4, 32, 16, 1, 7),
+    Row(14, 7, 48, 32, 1, 7),
+    Row(32, 16, 64, 64, 2, 8),
+    Row(100, 50, 130, 80, 2, 9),
+    Row(600, 300, 258, 258, 2, 10),
+];
 
-/// The levels that look along chains. Level 6 is made to be a little smaller than `gzip -6` and as fast as that allows.
-const CHAIN_LEVELS: [Row; 6] = [(6, 3, 32, 32, 1), (9, 4, 32, 32, 1), (14, 7, 48, 32, 1), (32, 16, 64, 64, 2), (100, 50, 130, 80, 2), (600, 300, 258, 258, 2)];
-
-/// The levels with buckets differ in the finder alone.
-const BUCKET_LEVELS: Row = (4, 4, 32, 32, 1);
+/// Candidates compared at a new match (chains only), candidates compared at the position after one (chains only), a length that is good enough, a length
+/// after which no better match is sought, positions that are looked at after a match, and 2 to what power bytes without a match lengthen the step.
+#[derive(Clone, Copy)]
+struct Row(u32, u32, usize, usize, u32, u32);
 
 impl Encoder {
     /// An encoder for a level from 1, the fastest, to 9, the smallest. Others fail with kind `usage`.
@@ -84,7 +94,7 @@ impl Encoder {
             4..=9 => Finders::All(Box::new(Chains::new())),
             _ => return Err(Error::usage(format!("gzip has no level {level}")).hint("levels are 1 to 9")),
         };
-        let row = usize::from(level).checked_sub(4).map_or(BUCKET_LEVELS, |chain_level| CHAIN_LEVELS[chain_level]);
+        let row = LEVELS[usize::from(level) - 1];
         Ok(Encoder { window: Box::new(Window::new()), finder, scratch: Scratch::new(), parsing: parsing(row) })
     }
 
@@ -102,9 +112,9 @@ impl Encoder {
     }
 }
 
-fn parsing((probes, later_probes, nice, good, looks): Row) -> Parsing {
+fn parsing(Row(probes, later_probes, nice, good, looks, skip): Row) -> Parsing {
     /// Farther away, three bytes cost more as a match than as literals.
     const SHORT_DISTANCE: u32 = 4096;
     let first = Effort { probes, nice, short_dist: SHORT_DISTANCE, max: MAX_MATCH };
-    Parsing { first, again: Effort { probes: later_probes, ..first }, good, twice: looks == 2, skip: 8 }
+    Parsing { first, again: Effort { probes: later_probes, ..first }, good, twice: looks == 2, skip }
 }
