@@ -1,10 +1,15 @@
 //! Locations, as containers-transports(5) writes them: `oci:PATH[:NAME]`.
+//!
+//! Reading one looks at no file system, so it means the same for a layout that is yet to be made. The path ends at the first colon, as it does for skopeo
+//! and podman, or at an `@` with a digest behind it; it may be of any bytes.
 
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::spec::name::Selector;
-use crate::spec::text;
+use crate::spec::{Digest, Selector, text};
 
 /// A layout, and what is meant in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +23,7 @@ pub struct Location {
 /// Schemes of other transports, so that they are not taken for paths.
 const OTHERS: &[(&str, &str)] = &[
     ("oci-archive:", "unpack the archive and use oci:DIRECTORY"),
+    ("oci-layout:", "write oci:PATH or oci:PATH:NAME"),
     ("docker-archive:", "convert it with another tool and use oci:DIRECTORY"),
     ("docker://", "registries are reached by another tool; larder works on oci:DIRECTORY"),
     ("docker-daemon:", "save the image from the daemon and use oci:DIRECTORY"),
@@ -26,32 +32,26 @@ const OTHERS: &[(&str, &str)] = &[
 ];
 
 impl Location {
-    /// Reads `oci:PATH`, `oci:PATH:NAME`, `oci:PATH@DIGEST`, or the same without `oci:` where that is plain. The path ends at the first colon or `@`
-    /// followed by a digest.
+    /// Reads `oci:PATH`, `oci:PATH:NAME`, `oci:PATH@DIGEST`, or the same without `oci:`.
     ///
     /// Fails with kind `usage`, or `unsupported` for the other transports, which the error tells how to do without.
-    pub fn parse(written: &str) -> Result<Self> {
-        if let Some((scheme, remedy)) = OTHERS.iter().find(|(scheme, _)| written.starts_with(scheme)) {
-            return Err(Error::unsupported(format!("`{scheme}` is not a location for this command")).subject(text::shown(written)).hint(*remedy));
+    pub fn parse(written: impl AsRef<OsStr>) -> Result<Self> {
+        let written = written.as_ref().as_bytes();
+        let shown = text::bytes(written);
+        if let Some((scheme, remedy)) = OTHERS.iter().find(|(scheme, _)| written.starts_with(scheme.as_bytes())) {
+            return Err(Error::unsupported(format!("`{scheme}` is not a location for this command")).subject(shown).hint(*remedy));
         }
-        let bad = |why: &str| {
-            Error::usage(format!("location `{}` {why}", text::shown(written))).subject(text::shown(written)).hint("write oci:PATH or oci:PATH:NAME")
-        };
-        let body = written.strip_prefix("oci:").unwrap_or(written);
-        let (path, rest) = match (body.split_once(':'), body.find("@sha")) {
-            (Some((path, _)), Some(at)) if at < path.len() => (&body[..at], Some(&body[at..])),
-            (Some((path, name)), _) => (path, Some(name)),
-            (None, Some(at)) => (&body[..at], Some(&body[at..])),
-            (None, None) => (body, None),
-        };
+        let bad = |why: &str| Error::usage(format!("location `{shown}` {why}")).subject(&shown).hint("write oci:PATH or oci:PATH:NAME");
+        let (path, rest) = split(written.strip_prefix(b"oci:").unwrap_or(written));
         if path.is_empty() {
             return Err(bad("has no path"));
         }
+        let rest = rest.map(|rest| std::str::from_utf8(rest).map_err(|_| bad("has a name that is not UTF-8"))).transpose()?;
         if rest == Some("") {
             return Err(bad("has a colon at its end but no name"));
         }
         let selector = Selector::parse(rest.unwrap_or(""))?;
-        Ok(Location { path: PathBuf::from(path), rest: rest.map(str::to_owned), selector })
+        Ok(Location { path: PathBuf::from(OsStr::from_bytes(path)), rest: rest.map(str::to_owned), selector })
     }
 
     /// The directory of the layout.
@@ -70,6 +70,31 @@ impl Location {
     }
 }
 
+impl fmt::Display for Location {
+    /// The form that [`Location::parse`] reads, made safe to show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "oci:{}", text::path(&self.path))?;
+        match &self.rest {
+            Some(rest) if rest.starts_with('@') => f.write_str(&text::shown(rest)),
+            Some(rest) => write!(f, ":{}", text::shown(rest)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The path, and what follows it without the colon; a digest keeps its `@`.
+fn split(body: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let Some(colon) = body.iter().position(|byte| *byte == b':') else { return (body, None) };
+    // The first colon of `PATH@sha256:…` is that of the digest.
+    if let Some(at) = body[..colon].iter().rposition(|byte| *byte == b'@') {
+        let digest = std::str::from_utf8(&body[at + 1..]).ok().and_then(|text| text.parse::<Digest>().ok());
+        if digest.is_some_and(|digest| digest.algorithm().hasher().is_ok()) {
+            return (&body[..at], Some(&body[at..]));
+        }
+    }
+    (&body[..colon], Some(&body[colon + 1..]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,10 +102,19 @@ mod tests {
 
     #[test]
     fn the_path_ends_at_the_first_colon() {
-        let location = Location::parse("oci:a/b:registry.example:5000/x:1").expect("valid");
-        assert_eq!((location.path(), location.name()), (Path::new("a/b"), Some("registry.example:5000/x:1")));
-        let location = Location::parse("out").expect("valid");
-        assert_eq!((location.path(), location.selector()), (Path::new("out"), &Selector::Only));
+        for (written, path, name) in [
+            ("out", "out", None),
+            ("oci:out", "out", None),
+            ("oci:/a/b:1.2", "/a/b", Some("1.2")),
+            ("a/b:registry.example:5000/x:1", "a/b", Some("registry.example:5000/x:1")),
+            ("oci:a b@c:x", "a b@c", Some("x")),
+            ("oci:a@sha", "a@sha", None),
+        ] {
+            let location = Location::parse(written).expect(written);
+            assert_eq!((location.path(), location.name()), (Path::new(path), name), "{written}");
+            assert_eq!(location.selector(), &name.map_or(Selector::Only, |name| Selector::Name(name.to_owned())));
+            assert_eq!(Location::parse(location.to_string()).expect(written), location);
+        }
     }
 
     #[test]
@@ -90,12 +124,14 @@ mod tests {
             let location = Location::parse(&written).expect("valid");
             assert_eq!((location.path(), location.name()), (Path::new("out"), None));
             assert!(matches!(location.selector(), Selector::Digest(found) if found.as_str() == digest), "{written}");
+            assert_eq!(location.to_string(), format!("oci:out@{digest}"));
         }
+        assert_eq!(Location::parse("oci:out:@3").expect_err("a position").kind(), ErrorKind::Usage);
     }
 
     #[test]
     fn other_transports_are_unsupported_with_a_remedy_and_nonsense_is_usage() {
-        for written in ["docker://x/y", "oci-archive:x.tar", "docker-archive:x.tar"] {
+        for written in ["docker://x/y", "oci-archive:x.tar", "docker-archive:x.tar", "oci-layout://out", "dir:x"] {
             let error = Location::parse(written).expect_err(written);
             assert_eq!(error.kind(), ErrorKind::Unsupported);
             assert!(error.hint_text().is_some());
@@ -103,5 +139,13 @@ mod tests {
         for written in ["", "oci:", "oci::x", "oci:out:"] {
             assert_eq!(Location::parse(written).expect_err(written).kind(), ErrorKind::Usage, "{written}");
         }
+    }
+
+    #[test]
+    fn lay_72_paths_of_any_bytes() {
+        let location = Location::parse(OsStr::from_bytes(b"oci:a\xff\n:1")).expect("a location");
+        assert_eq!((location.path(), location.name()), (Path::new(OsStr::from_bytes(b"a\xff\n")), Some("1")));
+        assert_eq!(location.to_string(), "oci:a\\xff\\n:1");
+        assert_eq!(Location::parse(OsStr::from_bytes(b"oci:a:\xff")).expect_err("no name").kind(), ErrorKind::Usage);
     }
 }

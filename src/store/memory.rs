@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::{Error, Result};
 use crate::fsio::{Mismatch, VerifyingReader};
 use crate::spec::{Descriptor, Digest, ImageIndex};
-use crate::store::{Destination, Source};
+use crate::store::{Destination, Source, entries};
 
 /// Keeps everything in memory. Clones share it.
 #[derive(Clone, Debug)]
@@ -67,8 +67,8 @@ impl Destination for MemoryStore {
         Ok(())
     }
 
-    fn commit(&self, entries: &[Descriptor]) -> Result<()> {
-        super::enter(&mut lock(&self.shared.index), entries);
+    fn commit(&self, new: &[Descriptor]) -> Result<()> {
+        entries::enter(&mut lock(&self.shared.index), new);
         Ok(())
     }
 }

@@ -5,11 +5,13 @@
 
 #[cfg(test)]
 pub(crate) mod conformance;
+pub mod entries;
 pub mod layout;
 pub mod location;
 pub mod memory;
 
 pub use layout::{BlobWriter, Layout};
+pub use location::Location;
 pub use memory::MemoryStore;
 
 use std::fs::File;
@@ -17,7 +19,7 @@ use std::io::Read;
 
 use crate::error::{Error, Result};
 use crate::fsio::Placed;
-use crate::spec::{Descriptor, ImageIndex};
+use crate::spec::{Descriptor, ImageIndex, Selector};
 
 /// A store that can be read, by many threads at once. Reading changes nothing.
 pub trait Source: Send + Sync {
@@ -28,6 +30,12 @@ pub trait Source: Send + Sync {
     ///
     /// Fails with kind `corrupt` where the store has no readable entries.
     fn index(&self) -> Result<ImageIndex>;
+
+    /// The entry that is meant. Kinds: `not_found` where there is none; `usage` where several are meant.
+    fn resolve(&self, selector: &Selector) -> Result<Descriptor> {
+        let index = self.index()?;
+        selector.select(&index).cloned().map_err(|error| error.context(format!("cannot find an image in {}", self.location())))
+    }
 
     /// Opens content. The reader proves size and digest while it is read and fails with kind `corrupt` before the last byte where they differ;
     /// who stops earlier has proved nothing.
@@ -76,8 +84,7 @@ pub trait Destination: Send + Sync {
     /// Fails with kind `corrupt` where `content` is not what `descriptor` says.
     fn put(&self, descriptor: &Descriptor, content: &mut dyn Read) -> Result<()>;
 
-    /// Adds `entries` at once, after everything put before is durable. Each replaces all entries with its name; one without a name is added unless
-    /// the same content is an entry already. Other entries stay as they are. Once this returns, a power cut loses nothing of it.
+    /// Adds `entries` at once, as [`entries::enter`] says, after everything put before is durable. Once this returns, a power cut loses nothing of it.
     fn commit(&self, entries: &[Descriptor]) -> Result<()>;
 }
 
@@ -89,28 +96,4 @@ pub enum Sharing {
     Blocks,
     /// The file itself: who damages one side damages both.
     Files,
-}
-
-/// Adds `entries` to `index` as [`Destination::commit`] says.
-pub(crate) fn enter(index: &mut ImageIndex, entries: &[Descriptor]) {
-    for entry in entries {
-        let name = names::of(entry);
-        match name {
-            None if index.manifests.iter().any(|other| other.digest == entry.digest) => {}
-            None => index.manifests.push(entry.clone()),
-            Some(_) => {
-                index.manifests.retain(|other| names::of(other) != name);
-                index.manifests.push(entry.clone());
-            }
-        }
-    }
-}
-
-mod names {
-    use crate::spec::Descriptor;
-
-    pub(super) fn of(entry: &Descriptor) -> Option<(Option<&str>, Option<&str>)> {
-        let name = (entry.annotation("io.containerd.image.name"), entry.annotation("org.opencontainers.image.ref.name"));
-        (name != (None, None)).then_some(name)
-    }
 }

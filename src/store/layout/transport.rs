@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::{Error, IoContext, Result};
 use crate::fsio::{Placed, place};
 use crate::spec::{Descriptor, ImageIndex, text};
-use crate::store::{Destination, Sharing, Source};
+use crate::store::{Destination, Sharing, Source, entries};
 
 use super::blob::is_manifest;
 use super::{FILE_MODE, Layout};
@@ -82,9 +82,9 @@ impl Destination for Layout {
         }
     }
 
-    fn commit(&self, entries: &[Descriptor]) -> Result<()> {
+    fn commit(&self, new: &[Descriptor]) -> Result<()> {
         self.update_index(|index| {
-            super::super::enter(index, entries);
+            entries::enter(index, new);
             Ok(())
         })
     }
