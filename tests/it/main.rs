@@ -3,7 +3,9 @@
 mod support;
 
 mod architecture;
+mod build;
 mod cli;
+mod determinism;
 mod oracle;
 mod sample;
 
