@@ -1,6 +1,6 @@
 //! What a person asks to be built: the content of a `larder.toml`, or of the flags that say the same.
 //!
-//! Everything is checked for its own sense here and nothing is looked up: files, bases and platforms meet in the [plan](super::plan).
+//! Everything is checked for its own sense here and nothing is looked up: files, bases and platforms meet in the [plan](mod@super::plan).
 
 use std::path::PathBuf;
 

@@ -1,10 +1,10 @@
 //! The command line: arguments, output, progress, environment, clock, signals and exit codes.
 //!
-//! Everything that touches the person or the process lives here and nowhere below: [`output`] alone writes to stdout,
-//! [`environment`] alone reads variables, [`clock`] alone reads the time, [`signals`] alone knows signals. A command turns
-//! arguments into a request for `ops` and hands the report that comes back to [`output::Output`]; it decides nothing else.
+//! Everything that touches the person or the process lives here and nowhere below: `output` alone writes to stdout,
+//! `environment` alone reads variables, `clock` alone reads the time, `signals` alone knows signals. A command turns
+//! arguments into a request for `ops` and hands the report that comes back to `output::Output`; it decides nothing else.
 //!
-//! Guarantees: every failure is an [`Error`](crate::error::Error) whose kind gives the exit code, and is told on stderr (see [`failure`]);
+//! Guarantees: every failure is an [`Error`](crate::error::Error) whose kind gives the exit code, and is told on stderr (see `failure`);
 //! with `--format json` stdout carries one JSON document or nothing, and stderr of a failed run ends with one JSON line.
 
 mod args;

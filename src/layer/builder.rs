@@ -1,7 +1,7 @@
 //! From a changeset to a layer blob, in one pass.
 //!
 //! The caller's thread reads files and frames them as tar, chunk after chunk; one thread computes the diff ID; the pool compresses; one thread writes and
-//! computes the digest. Chunks are cut where the tar stream says (see [`chunk`](super::chunk)), so the bytes do not depend on the number of
+//! computes the digest. Chunks are cut where the tar stream says (see `chunk`), so the bytes do not depend on the number of
 //! threads, and no more than a fixed number of chunks is in memory whatever the size of the layer.
 
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! How layers are compressed: the algorithm, its level, and what one compressed chunk is.
 //!
 //! A layer is compressed chunk by chunk. Chunks are independent of each other, so they can be made on any thread and taken over
-//! from an earlier layer; where a chunk begins depends on the tar stream alone (see [`chunk`](super::chunk)). Together with the encoders this is the
+//! from an earlier layer; where a chunk begins depends on the tar stream alone (see `chunk`). Together with the encoders this is the
 //! byte contract of larder: the same entries give the same layer digest for ever. Golden digests in the tests pin it.
 
 use std::fmt;

@@ -33,10 +33,10 @@ fn context(at: &Path, order: impl Fn(usize) -> usize) {
     for index in 0..FILES {
         let number = order(index) % FILES;
         let content: Vec<u8> = (0..5000_usize).map(|n| ((n * (number + 7)) ^ (n >> 3)) as u8).collect();
-        let directory = if number % 3 == 0 { "tree/sub" } else { "tree" };
+        let directory = if number.is_multiple_of(3) { "tree/sub" } else { "tree" };
         let path = at.join(directory).join(format!("file-{number:03}"));
         fs::write(&path, content).expect("writable");
-        fs::set_permissions(&path, fs::Permissions::from_mode(if number % 5 == 0 { 0o755 } else { 0o644 })).expect("own file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(if number.is_multiple_of(5) { 0o755 } else { 0o644 })).expect("own file");
     }
     // A large file has chunks of its own.
     let large: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 & 0x3f).collect();

@@ -1,6 +1,6 @@
 //! Changesets as tar streams. POSIX.1-2017 pax, "ustar Interchange Format" and "pax Interchange Format"; image-spec, layer.md.
 //!
-//! [`write`] makes the plainest headers that hold an entry, the same bytes for the same entry. [`read`] accepts what image tools are known to
+//! [`mod@write`] makes the plainest headers that hold an entry, the same bytes for the same entry. [`read`] accepts what image tools are known to
 //! write and refuses every form that two readers could understand differently: who is shown one thing must not get another.
 
 mod block;
