@@ -1,2 +1,7 @@
-//! placeholder
+//! What larder does, one file per use case: a request in, a report out.
+//!
+//! Only here are the engines below combined. A report is plain data that serialises by itself; nothing is printed.
+
 pub mod build;
+pub mod list;
+pub mod tag;

@@ -4,6 +4,9 @@
 //! `run(args: Args, context: &Context) -> Result<()>`, which turns them into a request for `ops` and prints the report.
 
 mod build;
+mod list;
+mod tag;
+mod untag;
 
 use crate::error::Result;
 
@@ -11,16 +14,16 @@ use super::context::Context;
 
 macro_rules! commands {
     ($($variant:ident => $module:ident,)*) => {
-        /// One variant per command, in the order of `larder --help`.
+        /// One variant per command, in the order of `larder --help`. Boxed, because some commands have many options and others few.
         #[derive(clap::Subcommand, Debug)]
         pub(crate) enum Command {
-            $($variant($module::Args),)*
+            $($variant(Box<$module::Args>),)*
         }
 
         /// Runs what was asked for.
         pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
             match command {
-                $(Command::$variant(args) => $module::run(args, context),)*
+                $(Command::$variant(args) => $module::run(*args, context),)*
             }
         }
     };
@@ -28,4 +31,7 @@ macro_rules! commands {
 
 commands! {
     Build => build,
+    List => list,
+    Tag => tag,
+    Untag => untag,
 }
