@@ -4,9 +4,6 @@
 //! `run(args: Args, context: &Context) -> Result<()>`, which turns them into a request for `ops` and prints the report.
 
 mod build;
-mod list;
-mod tag;
-mod untag;
 
 use crate::error::Result;
 
@@ -14,7 +11,7 @@ use super::context::Context;
 
 macro_rules! commands {
     ($($variant:ident => $module:ident,)*) => {
-        /// One variant per command, in the order of `larder --help`. Boxed, because some commands have many options and others few.
+        /// One variant per command, in the order of `larder --help`.
         #[derive(clap::Subcommand, Debug)]
         pub(crate) enum Command {
             $($variant(Box<$module::Args>),)*
@@ -31,7 +28,4 @@ macro_rules! commands {
 
 commands! {
     Build => build,
-    List => list,
-    Tag => tag,
-    Untag => untag,
 }
