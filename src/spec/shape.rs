@@ -54,6 +54,12 @@ pub fn warnings(bytes: &[u8]) -> Vec<&'static str> {
     warnings
 }
 
+/// Whether `error`, from reading a document, says that readers could understand the document differently, rather than that it is broken for all of them.
+pub fn is_ambiguous(error: &Error) -> bool {
+    let says_so = |line: &str| line.starts_with("ambiguous: ") || line.contains(": ambiguous: ");
+    says_so(error.message()) || error.causes().iter().any(|line| says_so(line))
+}
+
 pub(super) fn manifest_within(descriptor: &Descriptor, bytes: &[u8], limit: usize) -> Result<ImageManifest> {
     let read = || {
         described_as(descriptor, Kind::Manifest)?;
