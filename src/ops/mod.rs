@@ -1,7 +1,4 @@
-//! What larder does, one file per use case: a request in, a report out.
-//!
-//! Only here are the engines below combined. A report is plain data that serialises by itself; nothing is printed.
+//! The use cases: one file each, from a request to a report, both plain data. The only place that combines the engines below.
 
 pub mod build;
-pub mod list;
-pub mod tag;
+pub mod verify;

@@ -6,7 +6,6 @@ mod architecture;
 mod build;
 mod cli;
 mod determinism;
-mod names;
 mod oracle;
 mod sample;
 

@@ -23,6 +23,7 @@ use crate::layer::changeset::Owner;
 use crate::ops::build::{self, BuildPlanReport, BuildReport, BuildRequest, Output};
 use crate::spec::name::ImageName;
 use crate::spec::{Platform, text};
+use crate::store::layout::Options;
 use crate::store::location::Location;
 
 /// Builds an image for one or more platforms into an OCI image layout
@@ -135,7 +136,8 @@ fn request(args: Args, context: &Context) -> Result<BuildRequest> {
     };
     let shape = if args.index { Shape::Index } else { Shape::Fitting };
     let metadata_file = args.metadata_file.clone();
-    Ok(BuildRequest { spec: spec(args, &host)?, host, outputs, shape, cache, metadata_file, options: context.layout_options() })
+    let options = Options { lock_timeout: context.lock_timeout, cancel: context.run.cancel.clone() };
+    Ok(BuildRequest { spec: spec(args, &host)?, host, outputs, shape, cache, metadata_file, options })
 }
 
 fn output(written: &str) -> Result<Output> {

@@ -4,6 +4,7 @@
 //! `run(args: Args, context: &Context) -> Result<()>`, which turns them into a request for `ops` and prints the report.
 
 mod build;
+mod verify;
 
 use crate::error::Result;
 
@@ -28,4 +29,5 @@ macro_rules! commands {
 
 commands! {
     Build => build,
+    Verify => verify,
 }

@@ -1,0 +1,199 @@
+//! Proving every byte of a layout: what `verify` finds.
+//!
+//! Everything that can be reached from the chosen entries is read and hashed, documents are held against their rules, and configs against the
+//! manifests that name them; on request layers are decompressed and read as tar to their ends. What is wrong becomes a [`Finding`], never the
+//! end of the work: only a layout that cannot be opened, a name that does not exist and a request to stop are errors. Nothing is changed.
+//!
+//! Memory grows with the number of descriptors, not with the size of blobs; with [`Depth::Layers`] also with the number of entries in the layers
+//! that are read at the same time. image-spec, image-layout.md, and the rules of [`crate::spec`] and [`crate::layer::tar`].
+
+mod blob;
+mod config;
+mod document;
+mod finding;
+mod graph;
+mod layer;
+mod stray;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FileType;
+use serde::Serialize;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::exec::Run;
+use crate::fsio::Dir;
+use crate::spec::{Descriptor, Digest, Selector, shape, text};
+use crate::store::layout::{Layout, Options};
+
+pub use finding::{Code, Finding, Severity};
+
+use graph::Graph;
+
+/// What to verify.
+#[derive(Clone, Debug)]
+pub struct VerifyRequest {
+    /// The directory of the layout.
+    pub path: PathBuf,
+    /// The entry that is meant; with [`Selector::Only`] all of them, and what lies beside their content.
+    pub selector: Selector,
+    /// How closely to look.
+    pub depth: Depth,
+    /// How the layout is opened.
+    pub options: Options,
+}
+
+/// How closely content is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// Sizes, digests and documents.
+    #[default]
+    Content,
+    /// Layers are also decompressed, compared with their diff IDs and read as tar.
+    Layers,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// The layout.
+    pub layout: String,
+    /// How many digests the entries lead to.
+    pub blobs: usize,
+    /// How many bytes are what their digests say.
+    pub bytes: u64,
+    /// What is wrong: errors first, then in the order of the entries and of what they lead to.
+    pub findings: Vec<Finding>,
+    /// Whether layers were decompressed and read.
+    pub deep: bool,
+}
+
+impl VerifyReport {
+    /// The kind of error that the findings amount to: `corrupt` before `io` before `unsupported`; none where there are warnings at most.
+    pub fn verdict(&self) -> Option<ErrorKind> {
+        let kinds: Vec<ErrorKind> = self.errors().map(|finding| finding.code.kind()).collect();
+        [ErrorKind::Corrupt, ErrorKind::Io, ErrorKind::Unsupported].into_iter().find(|kind| kinds.contains(kind))
+    }
+
+    /// The findings that are errors.
+    pub fn errors(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Error)
+    }
+}
+
+/// What all steps work with.
+struct Verifier<'a> {
+    run: &'a Run,
+    layout: Layout,
+    graph: Graph,
+    /// Each with the position in the graph of what it is about, so that the order does not depend on threads.
+    findings: Vec<(usize, Finding)>,
+    proved: BTreeMap<Digest, u64>,
+}
+
+/// What became of one piece of work: what it found, and what it proved.
+#[derive(Debug, Default)]
+struct Outcome {
+    findings: Vec<(usize, Finding)>,
+    proved: Option<(Digest, u64)>,
+}
+
+/// Verifies a layout or one of its entries.
+///
+/// Kinds: those of [`Layout::open`] and [`Selector::select`], and `interrupted`. All else is a finding.
+pub fn execute(run: &Run, request: &VerifyRequest) -> Result<VerifyReport> {
+    let layout = Layout::open(&request.path, request.options.clone())?;
+    let mut verifier = Verifier { run, layout, graph: Graph::default(), findings: Vec::new(), proved: BTreeMap::new() };
+    if let Some(entries) = verifier.entries(&request.selector)? {
+        let documents = verifier.graph.enter(entries);
+        let images = verifier.walk(documents)?;
+        let images = verifier.check_configs(images)?;
+        verifier.check_blobs(&images, request.depth)?;
+    }
+    if request.selector == Selector::Only {
+        verifier.look_for_strays();
+    }
+    Ok(verifier.report(request))
+}
+
+impl Verifier<'_> {
+    /// The entries that are meant; none where `index.json` cannot be read, which is a finding.
+    fn entries(&mut self, selector: &Selector) -> Result<Option<Vec<Descriptor>>> {
+        let index = match self.layout.index() {
+            Ok(index) => index,
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+            Err(error) => {
+                let code = self.code_of_index(&error);
+                self.add(0, code, Severity::Error, INDEX, Vec::new(), finding::line(&error));
+                return Ok(None);
+            }
+        };
+        match selector {
+            Selector::Only => Ok(Some(index.manifests)),
+            selector => match selector.select(&index) {
+                Ok(entry) => Ok(Some(vec![entry.clone()])),
+                Err(error) => Err(error.context(format!("cannot find what to verify in oci:{}", text::path(self.layout.path())))),
+            },
+        }
+    }
+
+    fn code_of_index(&self, error: &Error) -> Code {
+        let kind = || Dir::open(self.layout.path()).and_then(|root| root.kind(Path::new(INDEX)));
+        match error.kind() {
+            ErrorKind::Corrupt => match kind() {
+                Ok(Some(kind)) if kind != FileType::RegularFile => Code::NotAFile,
+                _ if shape::is_ambiguous(error) => Code::DocumentAmbiguous,
+                _ => Code::DocumentInvalid,
+            },
+            ErrorKind::Unsupported => Code::DocumentUnsupported,
+            _ => Code::Io,
+        }
+    }
+
+    fn add(&mut self, position: usize, code: Code, severity: Severity, subject: &str, chain: Vec<String>, message: String) {
+        self.findings.push((position, Finding { code, severity, subject: subject.to_owned(), chain, message }));
+    }
+
+    fn take(&mut self, outcome: Outcome) {
+        self.findings.extend(outcome.findings);
+        self.proved.extend(outcome.proved);
+    }
+
+    fn report(mut self, request: &VerifyRequest) -> VerifyReport {
+        self.findings.sort_by_key(|(position, finding)| (finding.severity, *position));
+        // Content can be reached as several things, and is then the same damage each time.
+        let mut seen = BTreeSet::new();
+        let findings = self.findings.into_iter().map(|(_, finding)| finding);
+        let findings = findings.filter(|finding| seen.insert((finding.code, finding.subject.clone(), finding.message.clone()))).collect();
+        VerifyReport {
+            layout: format!("oci:{}", text::path(&request.path)),
+            blobs: self.graph.digests().len(),
+            bytes: self.proved.values().fold(0, |sum, bytes| sum.saturating_add(*bytes)),
+            findings,
+            deep: request.depth == Depth::Layers,
+        }
+    }
+}
+
+impl Outcome {
+    /// Content that is what its digest says.
+    fn proved(descriptor: &Descriptor) -> Self {
+        Outcome { findings: Vec::new(), proved: Some((descriptor.digest.clone(), descriptor.size)) }
+    }
+
+    /// Adds an error about the content at `position`.
+    fn error(&mut self, graph: &Graph, position: usize, code: Code, message: String) {
+        self.finding(graph, position, code, Severity::Error, message);
+    }
+
+    /// Adds a finding about the content at `position`.
+    fn finding(&mut self, graph: &Graph, position: usize, code: Code, severity: Severity, message: String) {
+        let subject = graph.descriptor(position).digest.to_string();
+        self.findings.push((position, Finding { code, severity, subject, chain: graph.chain(position), message }));
+    }
+}
+
+const INDEX: &str = "index.json";
