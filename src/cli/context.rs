@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::exec::{Cancel, Events, Pool, Run};
+use crate::store::layout::Options;
 
 use super::args::{Globals, parse_jobs};
 use super::clock;
@@ -41,5 +42,10 @@ impl Context {
         };
         let output = Output::new(globals.format, &environment, progress);
         Ok(Context { run, output, environment, lock_timeout: globals.lock_timeout })
+    }
+
+    /// How layouts are opened.
+    pub(crate) fn layout_options(&self) -> Options {
+        Options { lock_timeout: self.lock_timeout, cancel: self.run.cancel.clone() }
     }
 }

@@ -218,13 +218,7 @@ fn names(spec: &BuildSpec) -> Result<Vec<ImageName>> {
     }
     let mut names: Vec<ImageName> = Vec::new();
     for tag in &spec.tags {
-        let name = if tag.value.contains(['/', ':', '@']) {
-            ImageName::parse_reference(&tag.value)
-        } else if let Some(repository) = repository {
-            ImageName::with_repository(&repository.value, &tag.value)
-        } else {
-            ImageName::tag_only(&tag.value)
-        };
+        let name = ImageName::parse_within(&tag.value, repository.map(|repository| repository.value.as_str()));
         let name = name.map_err(|error| tag.place.wrap(error, "cannot give this name"))?;
         if !names.contains(&name) {
             names.push(name);

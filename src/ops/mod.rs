@@ -1,4 +1,8 @@
-//! The use cases: one file each, from a request to a report, both plain data. The only place that combines the engines below.
+//! What larder does, one file per use case: a request in, a report out.
+//!
+//! Only here are the engines below combined. A report is plain data that serialises by itself; nothing is printed.
 
 pub mod build;
+pub mod list;
+pub mod tag;
 pub mod verify;

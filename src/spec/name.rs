@@ -51,6 +51,16 @@ impl ImageName {
         reference.with_tag(tag).map(|reference| ImageName::full(&reference))
     }
 
+    /// The name for what people give an image in a word or a reference: a word alone is a tag, of `repository` where there is one; all else is as in
+    /// [`ImageName::parse_reference`]. Fails with kind `usage`.
+    pub fn parse_within(text: &str, repository: Option<&str>) -> Result<ImageName> {
+        match repository {
+            _ if text.contains(['/', ':', '@']) => ImageName::parse_reference(text),
+            Some(repository) => ImageName::with_repository(repository, text),
+            None => ImageName::tag_only(text),
+        }
+    }
+
     /// The name for what follows the path in `oci:PATH:NAME`: a reference with host and tag becomes a full name, all else the ref.name as
     /// it stands. Fails with kind `usage` for text that is neither a tag nor in the grammar of ref.name.
     pub fn verbatim(text: &str) -> Result<ImageName> {
@@ -169,25 +179,51 @@ impl Selector {
         }
     }
 
+    /// All entries that are meant, in the order of the index: one name may stand on several of them, and a short one may mean several names.
+    pub fn entries<'a>(&self, index: &'a ImageIndex) -> Vec<&'a Descriptor> {
+        let all = &index.manifests;
+        match self {
+            Selector::Only => all.iter().collect(),
+            Selector::Digest(digest) => all.iter().filter(|entry| entry.digest == *digest).collect(),
+            Selector::Name(name) => named(name, all),
+        }
+    }
+
     /// The entry that is meant.
     ///
     /// Kinds: `not_found` when there is none, with the names there are; `usage` when several with different digests are meant.
     pub fn select<'a>(&self, index: &'a ImageIndex) -> Result<&'a Descriptor> {
+        let hits = self.entries(index);
+        let Some(first) = hits.first().copied() else { return Err(self.absent(index)) };
+        if hits.iter().all(|hit| hit.digest == first.digest) {
+            return Ok(first);
+        }
+        Err(self.ambiguous(&hits))
+    }
+
+    /// That no entry is meant, with the names there are. Kind `not_found`.
+    pub fn absent(&self, index: &ImageIndex) -> Error {
         let all = &index.manifests;
         match self {
-            Selector::Only => one(all.iter().collect(), "there is more than one image").unwrap_or_else(|| Err(Error::not_found("there is no image"))),
-            Selector::Digest(digest) => all
-                .iter()
-                .find(|entry| entry.digest == *digest)
-                .ok_or_else(|| Error::not_found(format!("there is no image with digest {digest}")).subject(digest)),
-            Selector::Name(name) => select_name(name, all).unwrap_or_else(|| {
+            Selector::Only => Error::not_found("there is no image"),
+            Selector::Digest(digest) => Error::not_found(format!("there is no image with digest {digest}")).subject(digest),
+            Selector::Name(name) => {
                 let message = match all.is_empty() {
                     true => format!("there is no image named `{}`: there is no image at all", text::shown(name)),
                     false => format!("there is no image named `{}`; there are {}", text::shown(name), listed(all)),
                 };
-                Err(Error::not_found(message).subject(text::shown(name)))
-            }),
+                Error::not_found(message).subject(text::shown(name))
+            }
         }
+    }
+
+    /// That these entries are too many to be meant. Kind `usage`.
+    pub fn ambiguous(&self, hits: &[&Descriptor]) -> Error {
+        let several = match self {
+            Selector::Name(name) => format!("`{}` names more than one image", text::shown(name)),
+            Selector::Digest(_) | Selector::Only => "there is more than one image".to_owned(),
+        };
+        Error::usage(format!("{several}: {}", listed(hits.iter().copied()))).hint("give the full name, or a digest as `@sha256:…`")
     }
 }
 
@@ -202,8 +238,8 @@ impl fmt::Display for Selector {
     }
 }
 
-/// The entry that `wanted` names by the strongest of the conventions that any entry follows.
-fn select_name<'a>(wanted: &str, entries: &'a [Descriptor]) -> Option<Result<&'a Descriptor>> {
+/// The entries that `wanted` names by the strongest of the conventions that any entry follows.
+fn named<'a>(wanted: &str, entries: &'a [Descriptor]) -> Vec<&'a Descriptor> {
     let named: Vec<(&Descriptor, ImageName)> = entries.iter().filter_map(|entry| Some((entry, ImageName::of(entry)?))).collect();
     let explicit = wanted.parse::<Reference>().ok();
     let full = ImageName::parse_reference(wanted).ok().and_then(|name| name.reference());
@@ -217,19 +253,8 @@ fn select_name<'a>(wanted: &str, entries: &'a [Descriptor]) -> Option<Result<&'a
         &|name| full.is_some() && name.reference() == full,
         &|name| (name.image.is_none() && tag.is_some() && name.ref_name() == tag) || (is_tag(wanted) && name.tag().as_deref() == Some(wanted)),
     ];
-    conventions.iter().find_map(|follows| {
-        let hits: Vec<_> = named.iter().filter(|(_, name)| follows(name)).map(|(entry, _)| *entry).collect();
-        one(hits, &format!("`{}` names more than one image", text::shown(wanted)))
-    })
-}
-
-/// The first of `hits` when all are the same content; none without a hit.
-fn one<'a>(hits: Vec<&'a Descriptor>, several: &str) -> Option<Result<&'a Descriptor>> {
-    let first = *hits.first()?;
-    if hits.iter().all(|hit| hit.digest == first.digest) {
-        return Some(Ok(first));
-    }
-    Some(Err(Error::usage(format!("{several}: {}", listed(hits))).hint("give the full name, or a digest as `@sha256:…`")))
+    let hits = conventions.iter().map(|follows| named.iter().filter(|(_, name)| follows(name)).map(|(entry, _)| *entry).collect::<Vec<_>>());
+    hits.into_iter().find(|hits| !hits.is_empty()).unwrap_or_default()
 }
 
 /// The names of entries, the first [`LISTED_NAMES`] of them, with their digests.

@@ -6,6 +6,7 @@ mod architecture;
 mod build;
 mod cli;
 mod determinism;
+mod names;
 mod oracle;
 mod sample;
 

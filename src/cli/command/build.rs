@@ -23,7 +23,6 @@ use crate::layer::changeset::Owner;
 use crate::ops::build::{self, BuildPlanReport, BuildReport, BuildRequest, Output};
 use crate::spec::name::ImageName;
 use crate::spec::{Platform, text};
-use crate::store::layout::Options;
 use crate::store::location::Location;
 
 /// Builds an image for one or more platforms into an OCI image layout
@@ -136,8 +135,7 @@ fn request(args: Args, context: &Context) -> Result<BuildRequest> {
     };
     let shape = if args.index { Shape::Index } else { Shape::Fitting };
     let metadata_file = args.metadata_file.clone();
-    let options = Options { lock_timeout: context.lock_timeout, cancel: context.run.cancel.clone() };
-    Ok(BuildRequest { spec: spec(args, &host)?, host, outputs, shape, cache, metadata_file, options })
+    Ok(BuildRequest { spec: spec(args, &host)?, host, outputs, shape, cache, metadata_file, options: context.layout_options() })
 }
 
 fn output(written: &str) -> Result<Output> {

@@ -4,6 +4,9 @@
 //! `run(args: Args, context: &Context) -> Result<()>`, which turns them into a request for `ops` and prints the report.
 
 mod build;
+mod list;
+mod tag;
+mod untag;
 mod verify;
 
 use crate::error::Result;
@@ -12,7 +15,7 @@ use super::context::Context;
 
 macro_rules! commands {
     ($($variant:ident => $module:ident,)*) => {
-        /// One variant per command, in the order of `larder --help`.
+        /// One variant per command, in the order of `larder --help`. Boxed, because some commands have many options and others few.
         #[derive(clap::Subcommand, Debug)]
         pub(crate) enum Command {
             $($variant(Box<$module::Args>),)*
@@ -29,5 +32,8 @@ macro_rules! commands {
 
 commands! {
     Build => build,
+    List => list,
+    Tag => tag,
+    Untag => untag,
     Verify => verify,
 }

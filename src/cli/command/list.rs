@@ -1,0 +1,66 @@
+//! `larder list`.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::cli::bytes;
+use crate::cli::context::Context;
+use crate::cli::output::Report;
+use crate::cli::style::Style;
+use crate::cli::table::{Align, Table};
+use crate::error::{Error, Result};
+use crate::ops::list::{self, ListReport, ListRequest};
+use crate::spec::media_type::Kind;
+use crate::spec::{Selector, text};
+use crate::store::Location;
+
+/// Lists the names in a layout and what they stand on
+///
+/// Images without a name are listed too. Only index.json is read: the size is that of the manifest or index itself.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  larder list oci:hello.oci
+  larder list oci:hello.oci --format json | jq -r '.names[].name'")]
+pub(crate) struct Args {
+    /// Layout to list
+    #[arg(value_name = "LAYOUT")]
+    layout: OsString,
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
+    let location = Location::parse(&args.layout)?;
+    if *location.selector() != Selector::Only {
+        return Err(Error::usage(format!("`{location}` is one image, and `list` shows all of a layout"))
+            .hint(format!("write oci:{}, or use `larder inspect`", text::path(location.path()))));
+    }
+    let request = ListRequest { layout: location.path().to_owned(), options: context.layout_options() };
+    let report = list::execute(&request).map_err(|error| error.context(format!("cannot list {location}")))?;
+    context.output.print(&Text(report))
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Text(ListReport);
+
+impl Report for Text {
+    fn text(&self, out: &mut dyn Write, _: Style) -> io::Result<()> {
+        let mut table = Table::new([("NAME", Align::Left), ("TYPE", Align::Left), ("DIGEST", Align::Left), ("SIZE", Align::Right), ("PLATFORM", Align::Left)]);
+        for entry in &self.0.names {
+            let name = entry.name.as_deref().unwrap_or("-");
+            let platform = entry.platform.as_deref().unwrap_or("-");
+            table.row([name, type_of(&entry.media_type), entry.digest.short(), &bytes::size(entry.size), platform]);
+        }
+        table.write(out)
+    }
+}
+
+fn type_of(media_type: &str) -> &str {
+    match Kind::of(media_type) {
+        Kind::Index => "index",
+        Kind::Manifest => "manifest",
+        Kind::Config | Kind::Layer(_) | Kind::Other => media_type,
+    }
+}
