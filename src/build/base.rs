@@ -44,7 +44,7 @@ impl Base {
         let place = &spec.location.place;
         let cannot = |error: Error| place.wrap(error, format!("cannot use the base `{}`", text::shown(&spec.location.value)));
         let location = Location::parse(&spec.location.value).map_err(cannot)?;
-        let path = spec.relative_to.join(location.path());
+        let path = spec.relative_to.join(location.layout().map_err(cannot)?);
         let layout = Layout::open(&path, options.clone()).map_err(cannot)?;
         let index = layout.index().map_err(cannot)?;
         let root = location.selector().select(&index).map_err(cannot)?.clone();

@@ -1,4 +1,4 @@
-//! Locations, as containers-transports(5) writes them: `oci:PATH[:NAME]`.
+//! Locations, as containers-transports(5) writes them: `SCHEME:PATH[:NAME]`.
 //!
 //! Reading one looks at no file system, so it means the same for a layout that is yet to be made. The path ends at the first colon, as it does for skopeo
 //! and podman, or at an `@` with a digest behind it; it may be of any bytes.
@@ -11,16 +11,20 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::spec::{Digest, Selector, text};
 
-/// A layout, and what is meant in it.
+use super::transport::{LAYOUT, TRANSPORTS};
+
+/// A store, and what is meant in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
+    /// None where it was not written, so that only looking tells.
+    scheme: Option<&'static str>,
     path: PathBuf,
     /// What stood after the path, as it was written.
     rest: Option<String>,
     selector: Selector,
 }
 
-/// Schemes of other transports, so that they are not taken for paths.
+/// Schemes of transports that are not ours, so that they are not taken for paths.
 const OTHERS: &[(&str, &str)] = &[
     ("oci-archive:", "unpack the archive and use oci:DIRECTORY"),
     ("oci-layout:", "write oci:PATH or oci:PATH:NAME"),
@@ -32,7 +36,7 @@ const OTHERS: &[(&str, &str)] = &[
 ];
 
 impl Location {
-    /// Reads `oci:PATH`, `oci:PATH:NAME`, `oci:PATH@DIGEST`, or the same without `oci:`.
+    /// Reads `SCHEME:PATH`, `SCHEME:PATH:NAME`, `SCHEME:PATH@DIGEST`, or the same without a scheme.
     ///
     /// Fails with kind `usage`, or `unsupported` for the other transports, which the error tells how to do without.
     pub fn parse(written: impl AsRef<OsStr>) -> Result<Self> {
@@ -42,7 +46,9 @@ impl Location {
             return Err(Error::unsupported(format!("`{scheme}` is not a location for this command")).subject(shown).hint(*remedy));
         }
         let bad = |why: &str| Error::usage(format!("location `{shown}` {why}")).subject(&shown).hint("write oci:PATH or oci:PATH:NAME");
-        let (path, rest) = split(written.strip_prefix(b"oci:").unwrap_or(written));
+        let schemes = TRANSPORTS.iter().map(|transport| transport.scheme());
+        let found = schemes.filter_map(|scheme| Some((scheme, written.strip_prefix(scheme.as_bytes())?.strip_prefix(b":")?))).next();
+        let (path, rest) = split(found.map_or(written, |(_, body)| body));
         if path.is_empty() {
             return Err(bad("has no path"));
         }
@@ -51,10 +57,26 @@ impl Location {
             return Err(bad("has a colon at its end but no name"));
         }
         let selector = Selector::parse(rest.unwrap_or(""))?;
-        Ok(Location { path: PathBuf::from(OsStr::from_bytes(path)), rest: rest.map(str::to_owned), selector })
+        let scheme = found.map(|(scheme, _)| scheme);
+        Ok(Location { scheme, path: PathBuf::from(OsStr::from_bytes(path)), rest: rest.map(str::to_owned), selector })
     }
 
-    /// The directory of the layout.
+    /// The scheme, where it was written.
+    pub fn scheme(&self) -> Option<&'static str> {
+        self.scheme
+    }
+
+    /// The directory, for what works on layouts only. Fails with kind `unsupported` for a location that says to be something else.
+    pub fn layout(&self) -> Result<&Path> {
+        match self.scheme {
+            None | Some(LAYOUT) => Ok(&self.path),
+            Some(scheme) => Err(Error::unsupported(format!("`{scheme}:` is not a location for this command, which works on image layouts"))
+                .subject(self)
+                .hint(format!("copy it into a layout first: larder copy {self} oci:DIRECTORY"))),
+        }
+    }
+
+    /// The path of the directory or file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -73,7 +95,7 @@ impl Location {
 impl fmt::Display for Location {
     /// The form that [`Location::parse`] reads, made safe to show.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "oci:{}", text::path(&self.path))?;
+        write!(f, "{}:{}", self.scheme.unwrap_or(LAYOUT), text::path(&self.path))?;
         match &self.rest {
             Some(rest) if rest.starts_with('@') => f.write_str(&text::shown(rest)),
             Some(rest) => write!(f, ":{}", text::shown(rest)),
@@ -113,7 +135,9 @@ mod tests {
             let location = Location::parse(written).expect(written);
             assert_eq!((location.path(), location.name()), (Path::new(path), name), "{written}");
             assert_eq!(location.selector(), &name.map_or(Selector::Only, |name| Selector::Name(name.to_owned())));
-            assert_eq!(Location::parse(location.to_string()).expect(written), location);
+            let again = Location::parse(location.to_string()).expect(written);
+            assert_eq!((again.path(), again.name()), (location.path(), location.name()));
+            assert_eq!(again.layout().expect("a layout"), location.path());
         }
     }
 

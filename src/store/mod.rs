@@ -9,10 +9,13 @@ pub mod entries;
 pub mod layout;
 pub mod location;
 pub mod memory;
+pub mod options;
+pub mod transport;
 
 pub use layout::{BlobWriter, Layout};
 pub use location::Location;
 pub use memory::MemoryStore;
+pub use options::Options;
 
 use std::fs::File;
 use std::io::Read;
@@ -68,6 +71,12 @@ pub trait Source: Send + Sync {
 pub trait Destination: Send + Sync {
     /// Where this is, as a person would write it on the command line.
     fn location(&self) -> String;
+
+    /// Tells beforehand everything that will be put, each digest once, in an order that the images alone decide. A store whose bytes depend on the order of its
+    /// content keeps this one, in whichever order and by however many threads it is then put. Told nothing, such a store keeps the order of putting.
+    fn announce(&self, _content: &[Descriptor]) -> Result<()> {
+        Ok(())
+    }
 
     /// Whether content of the descriptor's digest and size is there, so that it need not be put. Its bytes are not looked at; documents should be put anyway.
     fn has(&self, descriptor: &Descriptor) -> Result<bool>;

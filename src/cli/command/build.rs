@@ -140,7 +140,7 @@ fn request(args: Args, context: &Context) -> Result<BuildRequest> {
 
 fn output(written: &str) -> Result<Output> {
     let location = Location::parse(written).map_err(|error| error.context(format!("cannot write to `{}`", text::shown(written))))?;
-    Ok(Output { path: location.path().to_owned(), name: location.name().map(ImageName::verbatim).transpose()? })
+    Ok(Output { path: location.layout()?.to_owned(), name: location.name().map(ImageName::verbatim).transpose()? })
 }
 
 /// The file's specification with the flags on top.

@@ -36,7 +36,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
         return Err(Error::usage(format!("`{location}` is one image, and `list` shows all of a layout"))
             .hint(format!("write oci:{}, or use `larder inspect`", text::path(location.path()))));
     }
-    let request = ListRequest { layout: location.path().to_owned(), options: context.layout_options() };
+    let request = ListRequest { layout: location.layout()?.to_owned(), options: context.layout_options() };
     let report = list::execute(&request).map_err(|error| error.context(format!("cannot list {location}")))?;
     context.output.print(&Text(report))
 }

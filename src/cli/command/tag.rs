@@ -32,7 +32,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     let location = Location::parse(&args.image)?;
-    let request = TagRequest { layout: location.path().to_owned(), image: location.selector().clone(), names: args.names, options: context.layout_options() };
+    let request =
+        TagRequest { layout: location.layout()?.to_owned(), image: location.selector().clone(), names: args.names, options: context.layout_options() };
     let report = tag::tag(&request).map_err(|error| error.context(format!("cannot tag {location}")))?;
     context.output.print(&Text(report))
 }

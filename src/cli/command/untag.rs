@@ -39,7 +39,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     if names.is_empty() {
         return Err(Error::usage("there is no name to remove").hint(format!("write {location}:NAME; `larder list {location}` shows the names")));
     }
-    let request = UntagRequest { layout: location.path().to_owned(), names, options: context.layout_options() };
+    let request = UntagRequest { layout: location.layout()?.to_owned(), names, options: context.layout_options() };
     let layout = text::path(location.path());
     let report = tag::untag(&request).map_err(|error| error.context(format!("cannot remove names from oci:{layout}")))?;
     context.output.print(&Text(report))

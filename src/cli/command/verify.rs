@@ -37,7 +37,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     let location = Location::parse(&args.layout)?;
     let request = VerifyRequest {
-        path: location.path().to_owned(),
+        path: location.layout()?.to_owned(),
         selector: location.selector().clone(),
         depth: if args.deep { Depth::Layers } else { Depth::Content },
         options: Options { lock_timeout: context.lock_timeout, cancel: context.run.cancel.clone() },

@@ -29,10 +29,8 @@ mod transport;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use crate::error::Result;
-use crate::exec::Cancel;
 use crate::fsio::{Dir, Lock, Patience};
 use crate::spec::Digest;
 
@@ -40,6 +38,9 @@ use barrier::Barrier;
 use staging::Staging;
 
 pub use blob::BlobWriter;
+pub use transport::OciLayout;
+
+pub use super::options::Options;
 
 const INDEX: &str = "index.json";
 const INDEX_LOCK: &str = "index.json.lock";
@@ -47,22 +48,6 @@ const HEADER: &str = "oci-layout";
 const BLOBS: &str = "blobs";
 const FILE_MODE: u32 = 0o644;
 const DIRECTORY_MODE: u32 = 0o755;
-
-/// How a layout is opened.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How long to wait for other processes, each time they are in the way.
-    pub lock_timeout: Duration,
-    /// Ends waiting and writing early.
-    pub cancel: Cancel,
-}
-
-impl Default for Options {
-    /// One minute: longer than any index update, shorter than a person's patience.
-    fn default() -> Self {
-        Options { lock_timeout: Duration::from_secs(60), cancel: Cancel::default() }
-    }
-}
 
 /// An open image layout. Clones share it; it may be used by many threads at once.
 #[derive(Clone, Debug)]

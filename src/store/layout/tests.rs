@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::error::ErrorKind;
+use crate::exec::Cancel;
 use crate::fsio::Mismatch;
 use crate::spec::{Algorithm, Descriptor, MediaType};
 

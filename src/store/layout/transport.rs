@@ -1,4 +1,4 @@
-//! A layout as source and destination.
+//! A layout as transport, source and destination.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -7,13 +7,36 @@ use std::path::Path;
 use crate::error::{Error, IoContext, Result};
 use crate::fsio::{Placed, place};
 use crate::spec::{Descriptor, ImageIndex, text};
-use crate::store::{Destination, Sharing, Source, entries};
+use crate::store::transport::{LAYOUT, Transport};
+use crate::store::{Destination, Options, Sharing, Source, entries};
 
 use super::blob::is_manifest;
-use super::{FILE_MODE, Layout};
+use super::{FILE_MODE, HEADER, Layout};
 
 /// What is read at once while content is put: large enough that it goes to the file without another copy.
 const CHUNK: usize = 1 << 20;
+
+/// Layouts, as a transport.
+#[derive(Debug)]
+pub struct OciLayout;
+
+impl Transport for OciLayout {
+    fn scheme(&self) -> &'static str {
+        LAYOUT
+    }
+
+    fn recognises(&self, path: &Path) -> bool {
+        path.join(HEADER).exists()
+    }
+
+    fn source(&self, path: &Path, options: &Options) -> Result<Box<dyn Source>> {
+        Ok(Box::new(Layout::open(path, options.clone())?))
+    }
+
+    fn destination(&self, path: &Path, options: &Options) -> Result<Box<dyn Destination>> {
+        Ok(Box::new(Layout::ensure(path, options.clone())?))
+    }
+}
 
 impl Source for Layout {
     fn location(&self) -> String {
@@ -94,7 +117,6 @@ impl Destination for Layout {
 mod tests {
     use super::*;
     use crate::spec::{Digest, MediaType};
-    use crate::store::layout::Options;
     use crate::store::{MemoryStore, conformance};
     use std::cell::Cell;
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
