@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! build   BuildSpec --plan--> BuildPlan --execute--> Layer* --> image per platform --> index --> layout --> names
+//! move    Source    --plan--> CopyPlan  --execute--> Destination --commit--> names
 //! keep    Layout    --verify--> findings
 //! ```
 //!
@@ -23,7 +24,9 @@
 //! cli      arguments, output, progress, environment, clock, signals; one file per command
 //! ops      one file per use case: Request -> Report; the only place that combines the engines below
 //! build    larder.toml and flags -> plan -> layers, config, manifest, index
+//! copy     images from store to store: plan -> execute
 //! layer    changeset <-> tar <-> compression
+//! graph    what descriptors lead to: walk, filter by platform, find what is attached
 //! store    layouts on disk and in memory, behind the traits Source and Destination
 //! exec     how an operation runs: threads, cancelling, events, times
 //! fsio     durable files, locks, verified reading, opening without trust
@@ -44,9 +47,11 @@
 
 pub mod build;
 pub mod cli;
+pub mod copy;
 pub mod error;
 pub mod exec;
 pub mod fsio;
+pub mod graph;
 pub mod layer;
 pub mod ops;
 pub mod spec;

@@ -18,3 +18,6 @@ pub const DOCKER_REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 
 /// The value of [`DOCKER_REFERENCE_TYPE`] for attestations, the only one defined.
 pub const ATTESTATION_MANIFEST: &str = "attestation-manifest";
+
+/// On an image index that holds some platforms of another one: the digest of that one. larder.
+pub const FILTERED_FROM: &str = "larder.filtered-from";

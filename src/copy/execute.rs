@@ -1,0 +1,229 @@
+//! Carrying out plans: content, then manifests, then indexes, then names.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::{self, Read};
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::{Error, Result, Side};
+use crate::exec::{Cancel, Run, Task};
+use crate::fsio::Placed;
+use crate::spec::{Descriptor, Digest, Kind};
+use crate::store::{Destination, Sharing, Source};
+
+use super::plan::{CopyPlan, two_sizes};
+
+/// How content comes to the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct How {
+    /// What the destination may share with a source on the same file system; with none, everything is read and written.
+    pub sharing: Option<Sharing>,
+    /// Whether content that is shared is read and verified too.
+    pub reading: Reading,
+}
+
+/// Whether content that is shared is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Only content that is copied is verified; of what is shared, the size.
+    Copied,
+    /// All content that the destination did not have is verified.
+    All,
+}
+
+/// What became of the content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Was there already.
+    pub present: Tally,
+    /// Is the same file now.
+    pub linked: Tally,
+    /// Shares its blocks now.
+    pub reflinked: Tally,
+    /// Was read, verified and written.
+    pub copied: Tally,
+}
+
+/// A number of blobs and documents, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub count: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Tally {
+    fn add(&mut self, descriptor: &Descriptor) {
+        self.count += 1;
+        self.bytes = self.bytes.saturating_add(descriptor.size);
+    }
+}
+
+/// One piece of content on its way.
+#[derive(Clone, Copy)]
+struct Item<'a> {
+    plan: usize,
+    height: usize,
+    descriptor: &'a Descriptor,
+}
+
+struct Execution<'a> {
+    run: &'a Run,
+    plans: &'a [CopyPlan<'a>],
+    destination: &'a dyn Destination,
+    how: How,
+    task: Task,
+    carried: Mutex<Carried>,
+}
+
+/// What of the plans the destination lacks, each digest once, in their order.
+///
+/// Errors as [`Destination::has`], and `corrupt` where the plans disagree.
+pub fn missing<'a>(run: &Run, plans: &'a [CopyPlan<'_>], destination: &dyn Destination) -> Result<Vec<&'a Descriptor>> {
+    let all = once(plans)?;
+    let present = run.pool.try_map(all.clone(), |item| destination.has(item.descriptor))?;
+    Ok(all.into_iter().zip(present).filter(|(_, present)| !present).map(|(item, _)| item.descriptor).collect())
+}
+
+/// Copies what `plans` say and commits their names, all at once.
+///
+/// Kinds: those of [`Source::open`], [`Destination::put`] and [`Destination::commit`]; `interrupted`. Whatever fails, no name has changed.
+pub fn execute(run: &Run, plans: &[CopyPlan<'_>], destination: &dyn Destination, how: How) -> Result<Carried> {
+    let missing: Vec<Descriptor> = missing(run, plans, destination)?.into_iter().cloned().collect();
+    destination.announce(&missing).map_err(|error| error.side(Side::Destination))?;
+    let lacks: HashSet<&Digest> = missing.iter().map(|descriptor| &descriptor.digest).collect();
+    let total = missing.iter().map(|descriptor| descriptor.size).fold(0, u64::saturating_add);
+    let task = run.events.start(format!("copy to {}", destination.location()), Some(total));
+    let execution = Execution { run, plans, destination, how, task, carried: Mutex::default() };
+    let mut levels: BTreeMap<usize, Vec<Item<'_>>> = BTreeMap::new();
+    for item in once(plans)? {
+        // A document goes over in any case: bytes that somebody damaged are replaced.
+        let lacking = lacks.contains(&item.descriptor.digest);
+        if !lacking {
+            execution.count(|carried| &mut carried.present, item.descriptor);
+        }
+        if lacking || item.height > 0 {
+            levels.entry(item.height).or_default().push(item);
+        }
+    }
+    for (height, items) in levels {
+        run.pool.concurrently(items, |item| match height {
+            0 => execution.carry(item),
+            _ => execution.put_document(item, lacks.contains(&item.descriptor.digest)),
+        })?;
+    }
+    run.cancel.check()?;
+    let entries: Vec<Descriptor> = plans.iter().flat_map(|plan| plan.entries.iter().cloned()).collect();
+    destination.commit(&entries).map_err(|error| error.side(Side::Destination))?;
+    Ok(execution.carried.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// All content of all plans, each digest once.
+fn once<'a>(plans: &'a [CopyPlan<'_>]) -> Result<Vec<Item<'a>>> {
+    let mut known: HashMap<&Digest, u64> = HashMap::new();
+    let mut items = Vec::new();
+    for (plan, content) in plans.iter().enumerate() {
+        for (height, descriptor) in content.content() {
+            match known.insert(&descriptor.digest, descriptor.size) {
+                None => items.push(Item { plan, height, descriptor }),
+                Some(size) if size != descriptor.size => return Err(two_sizes(&descriptor.digest, size, descriptor.size)),
+                Some(_) => {}
+            }
+        }
+    }
+    Ok(items)
+}
+
+impl Execution<'_> {
+    fn count(&self, which: impl FnOnce(&mut Carried) -> &mut Tally, descriptor: &Descriptor) {
+        which(&mut self.carried.lock().unwrap_or_else(PoisonError::into_inner)).add(descriptor);
+    }
+
+    /// Brings one blob over.
+    fn carry(&self, item: Item<'_>) -> Result<()> {
+        self.run.cancel.check()?;
+        let descriptor = item.descriptor;
+        let source = self.plans[item.plan].overlay();
+        // A config is a document: small, and relied upon.
+        let sharing = self.how.sharing.filter(|_| Kind::of(&descriptor.media_type) != Kind::Config);
+        if let Some(sharing) = sharing {
+            if self.how.reading == Reading::All {
+                self.read(&source, descriptor)?;
+            }
+            match self.destination.reuse(&source, descriptor, sharing).map_err(|error| self.cannot(error, descriptor))? {
+                Some(Placed::Linked) => return self.shared(|carried| &mut carried.linked, descriptor),
+                Some(Placed::Reflinked) => return self.shared(|carried| &mut carried.reflinked, descriptor),
+                Some(Placed::Copied) => return self.shared(|carried| &mut carried.copied, descriptor),
+                None => {}
+            }
+        }
+        self.put(&source, descriptor)?;
+        self.count(|carried| &mut carried.copied, descriptor);
+        Ok(())
+    }
+
+    fn shared(&self, which: impl FnOnce(&mut Carried) -> &mut Tally, descriptor: &Descriptor) -> Result<()> {
+        if self.how.reading == Reading::Copied {
+            self.task.advance(descriptor.size);
+        }
+        self.count(which, descriptor);
+        Ok(())
+    }
+
+    /// Brings one document over.
+    fn put_document(&self, item: Item<'_>, lacking: bool) -> Result<()> {
+        self.run.cancel.check()?;
+        self.put(&self.plans[item.plan].overlay(), item.descriptor)?;
+        if lacking {
+            self.count(|carried| &mut carried.copied, item.descriptor);
+        }
+        Ok(())
+    }
+
+    fn put(&self, source: &dyn Source, descriptor: &Descriptor) -> Result<()> {
+        let content = source.open(descriptor).map_err(|error| self.cannot(error.side(Side::Source), descriptor))?;
+        let mut counted = Counted { content, task: &self.task, cancel: &self.run.cancel };
+        self.destination.put(descriptor, &mut counted).map_err(|error| self.cannot(error, descriptor))
+    }
+
+    /// Reads content to its end, which proves it.
+    fn read(&self, source: &dyn Source, descriptor: &Descriptor) -> Result<()> {
+        let content = source.open(descriptor).map_err(|error| self.cannot(error.side(Side::Source), descriptor))?;
+        let mut counted = Counted { content, task: &self.task, cancel: &self.run.cancel };
+        let mut buffer = vec![0; READ];
+        loop {
+            match counted.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let error = Error::io(format!("cannot read {}", descriptor.digest), error);
+                    return Err(self.cannot(error.side(Side::Source), descriptor));
+                }
+            }
+        }
+    }
+
+    fn cannot(&self, error: Error, descriptor: &Descriptor) -> Error {
+        error.context(format!("cannot copy {} to {}", descriptor.digest, self.destination.location()))
+    }
+}
+
+/// What is read at once only to be hashed.
+const READ: usize = 1 << 20;
+
+/// Content that tells how far it was read, and ends where that is asked for.
+struct Counted<'a> {
+    content: Box<dyn Read + Send + 'a>,
+    task: &'a Task,
+    cancel: &'a Cancel,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.cancel.check()?;
+        let count = self.content.read(buffer)?;
+        self.task.advance(count as u64);
+        Ok(count)
+    }
+}

@@ -1,0 +1,17 @@
+//! Moving images from store to store: the one engine behind every command that does.
+//!
+//! A [`CopyPlan`] is decided first, from names and documents alone; carrying it out puts content before the manifests that reference it, manifests before the
+//! indexes that list them, and names last, in one step. Nothing that is only moved is re-serialised, each digest is moved once, and what is there already stays:
+//! a copy that was interrupted goes on where it was when it is run again. The plan's order, and so the bytes of an archive, depends on the images alone.
+
+mod execute;
+mod overlay;
+mod plan;
+mod request;
+
+pub use execute::{Carried, How, Reading, Tally, execute, missing};
+pub use plan::{CopyPlan, LeftOut, Rewritten, Why};
+pub use request::{CopyRequest, Names, Platforms, Referrers, Wanted};
+
+#[cfg(test)]
+mod tests;

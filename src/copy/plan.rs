@@ -1,0 +1,263 @@
+//! What a copy carries, decided from names and documents.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::error::{Error, ErrorKind, Result, Side};
+use crate::exec::Run;
+use crate::graph::Graph;
+use crate::graph::filter::{Filter, Filtered};
+use crate::graph::referrers::{self, Search};
+use crate::spec::{Descriptor, Digest, ImageIndex, Kind, MediaType, annotation, media_type};
+use crate::store::{Destination as _, MemoryStore, Source};
+
+use super::overlay::Overlay;
+use super::request::{CopyRequest, Names, Platforms, Referrers, Wanted};
+
+/// What is carried from one source. Plain data but for the source itself.
+#[derive(Clone)]
+pub struct CopyPlan<'a> {
+    source: &'a dyn Source,
+    /// Documents that exist nowhere yet.
+    made: MemoryStore,
+    /// Configs, layers and what else has no children, each digest once, in the order of the images.
+    pub blobs: Vec<Descriptor>,
+    /// Manifests, then indexes of manifests, then indexes of these: what is in one list references only what comes before it.
+    pub documents: Vec<Vec<Descriptor>>,
+    /// The names, and what they will stand on.
+    pub entries: Vec<Descriptor>,
+    /// Indexes that were written anew because they lost platforms.
+    pub rewritten: Vec<Rewritten>,
+    /// What belongs to the images and is not carried.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// An index that was written anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewritten {
+    /// What it was.
+    pub from: Digest,
+    /// What it is.
+    pub to: Digest,
+}
+
+/// Something that is not carried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What it is.
+    pub descriptor: Descriptor,
+    /// Why it stays.
+    pub why: Why,
+}
+
+/// Why something is not carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Why {
+    /// It is for a platform that was not asked for, or about one.
+    Platform,
+    /// It is attached to an image that is carried, and attachments were not asked for.
+    Attached,
+    /// Its licence forbids distribution, and the source does not have it.
+    NonDistributable,
+    /// It may be attached to an image that is carried; nobody can read it.
+    Unreadable,
+}
+
+impl Why {
+    /// The word in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Why::Platform => "platform",
+            Why::Attached => "attached",
+            Why::NonDistributable => "non-distributable",
+            Why::Unreadable => "unreadable",
+        }
+    }
+}
+
+impl std::fmt::Debug for CopyPlan<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CopyPlan").field("blobs", &self.blobs).field("documents", &self.documents).field("entries", &self.entries).finish_non_exhaustive()
+    }
+}
+
+impl<'a> CopyPlan<'a> {
+    /// Decides what is carried. Reads documents, and of layers nothing.
+    ///
+    /// Kinds: `not_found` and `usage` for images that are not there or not clear, and for platforms that they do not have; `corrupt`, `unsupported` and `io` for
+    /// documents that cannot be read.
+    pub fn new(run: &Run, request: &CopyRequest<'a>) -> Result<CopyPlan<'a>> {
+        let index = request.source.index().map_err(|error| error.side(Side::Source))?;
+        let mut plan = CopyPlan {
+            source: request.source,
+            made: MemoryStore::default(),
+            blobs: Vec::new(),
+            documents: Vec::new(),
+            entries: Vec::new(),
+            rewritten: Vec::new(),
+            left_out: Vec::new(),
+        };
+        let chosen = plan.choose(request, &index)?;
+        let excluded = plan.narrow(run, request)?;
+        let mut graph = Graph::default();
+        let roots = plan.entries.clone();
+        graph.extend(run, &plan.overlay(), &roots, |_, child| !excluded.contains(&child.digest))?;
+        plan.attach(run, request.referrers, &index, chosen, &mut graph)?;
+        plan.arrange(&graph)?;
+        Ok(plan)
+    }
+
+    /// The source, with what was made in front.
+    pub(super) fn overlay(&self) -> Overlay<'_> {
+        Overlay { made: &self.made, source: self.source }
+    }
+
+    /// Sets the entries. Returns the keys of those of the source that are meant.
+    fn choose(&mut self, request: &CopyRequest<'_>, index: &ImageIndex) -> Result<HashSet<referrers::EntryKey>> {
+        let (selector, names) = match request.wanted {
+            Wanted::All => {
+                self.entries = index.manifests.clone();
+                return Ok(index.manifests.iter().map(referrers::key).collect());
+            }
+            Wanted::One(selector, names) => (selector, names),
+        };
+        let entry = selector.select(index).map_err(|error| {
+            let several = error.kind() == ErrorKind::Usage;
+            let error = error.context(format!("cannot find what to copy in {}", request.source.location())).side(Side::Source);
+            if several { error.hint("name one of them, or copy them all with --all-names") } else { error }
+        })?;
+        match names {
+            Names::Kept => self.entries.push(entry.clone()),
+            Names::New(names) => self.entries.extend(names.iter().map(|name| {
+                let mut named = entry.clone();
+                name.apply(&mut named);
+                named
+            })),
+        }
+        Ok(index.manifests.iter().filter(|other| other.digest == entry.digest).map(referrers::key).collect())
+    }
+
+    /// Reduces the entries to the wanted platforms. Returns what is not followed.
+    fn narrow(&mut self, run: &Run, request: &CopyRequest<'_>) -> Result<HashSet<Digest>> {
+        let (platforms, sparse) = match request.platforms {
+            Platforms::All => return Ok(HashSet::new()),
+            Platforms::Filtered(platforms) => (platforms, false),
+            Platforms::Sparse(platforms) => (platforms, true),
+        };
+        let filter = Filter::new(run, request.source, platforms);
+        let mut excluded = HashSet::new();
+        let mut roots: BTreeMap<Digest, Filtered> = BTreeMap::new();
+        for position in 0..self.entries.len() {
+            let digest = self.entries[position].digest.clone();
+            let filtered = match roots.get(&digest) {
+                Some(filtered) => filtered,
+                None => {
+                    let filtered = filter.apply(&self.entries[position]).map_err(|error| error.side(Side::Source))?;
+                    self.left_out.extend(filtered.left_out.iter().map(|descriptor| LeftOut { descriptor: descriptor.clone(), why: Why::Platform }));
+                    if !sparse {
+                        self.keep_made(&filtered)?;
+                    }
+                    roots.entry(digest.clone()).or_insert(filtered)
+                }
+            };
+            match sparse {
+                true => excluded.extend(filtered.left_out.iter().map(|descriptor| descriptor.digest.clone())),
+                false => repoint(&mut self.entries[position], &filtered.root),
+            }
+        }
+        Ok(excluded)
+    }
+
+    fn keep_made(&mut self, filtered: &Filtered) -> Result<()> {
+        for (from, document) in &filtered.made {
+            self.made.put(&document.descriptor, &mut &document.bytes[..])?;
+            let rewritten = Rewritten { from: from.clone(), to: document.descriptor.digest.clone() };
+            if !self.rewritten.contains(&rewritten) {
+                self.rewritten.push(rewritten);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds what is attached, and takes it in or notes that it is left.
+    fn attach(&mut self, run: &Run, wanted: Referrers, index: &ImageIndex, mut taken: HashSet<referrers::EntryKey>, graph: &mut Graph) -> Result<()> {
+        let search = match wanted {
+            Referrers::Carried => Search::Every,
+            Referrers::Left => Search::Likely,
+        };
+        let others: Vec<Descriptor> = index.manifests.iter().filter(|entry| !taken.contains(&referrers::key(entry))).cloned().collect();
+        let found = referrers::Referrers::find(run, self.source, &others, search)?;
+        // Every round takes in at least one more entry.
+        loop {
+            let attached: Vec<Descriptor> = found.of(graph, &taken).cloned().collect();
+            if attached.is_empty() {
+                break;
+            }
+            taken.extend(attached.iter().map(referrers::key));
+            match wanted {
+                Referrers::Carried => {
+                    graph.extend(run, &Overlay { made: &self.made, source: self.source }, &attached, |_, _| true)?;
+                    self.entries.extend(attached);
+                }
+                Referrers::Left => self.left_out.extend(attached.into_iter().map(|descriptor| LeftOut { descriptor, why: Why::Attached })),
+            }
+        }
+        let unreadable = found.unreadable.into_iter().map(|(descriptor, _)| LeftOut { descriptor, why: Why::Unreadable });
+        self.left_out.extend(unreadable);
+        Ok(())
+    }
+
+    /// Sets blobs and documents.
+    fn arrange(&mut self, graph: &Graph) -> Result<()> {
+        for reached in graph.reached() {
+            let descriptor = reached.descriptor.clone();
+            if reached.height > 0 {
+                self.documents.resize_with(self.documents.len().max(reached.height), Vec::new);
+                self.documents[reached.height - 1].push(descriptor);
+            } else if is_non_distributable(&descriptor.media_type) && self.is_absent(&descriptor)? {
+                self.left_out.push(LeftOut { descriptor, why: Why::NonDistributable });
+            } else {
+                self.blobs.push(descriptor);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_absent(&self, descriptor: &Descriptor) -> Result<bool> {
+        match self.source.open(descriptor) {
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error.side(Side::Source)),
+        }
+    }
+
+    /// All content in the order in which it is announced, with its height: 0 for blobs.
+    pub fn content(&self) -> impl Iterator<Item = (usize, &Descriptor)> {
+        let documents = self.documents.iter().zip(1..).flat_map(|(documents, height)| documents.iter().map(move |document| (height, document)));
+        self.blobs.iter().map(|blob| (0, blob)).chain(documents)
+    }
+
+    /// What the source is called.
+    pub fn source(&self) -> String {
+        self.source.location()
+    }
+}
+
+/// Makes `entry` stand on `root`. Where the index itself cannot say what it comes from, the entry does.
+fn repoint(entry: &mut Descriptor, root: &Descriptor) {
+    if entry.digest == root.digest {
+        return;
+    }
+    if media_type::is_docker(&root.media_type) {
+        entry.annotations.insert(annotation::FILTERED_FROM.into(), entry.digest.to_string());
+    }
+    (entry.digest, entry.size, entry.data) = (root.digest.clone(), root.size, None);
+}
+
+fn is_non_distributable(media_type: &MediaType) -> bool {
+    matches!(Kind::of(media_type), Kind::Layer(layer) if layer.non_distributable)
+}
+
+/// That a destination cannot be told two things about one digest.
+pub(super) fn two_sizes(digest: &Digest, one: u64, other: u64) -> Error {
+    Error::corrupt(format!("{digest} has two sizes: {one} and {other}")).subject(digest)
+}
