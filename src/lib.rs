@@ -28,6 +28,7 @@
 //! layer    changeset <-> tar <-> compression
 //! graph    what descriptors lead to: walk, filter by platform, find what is attached
 //! store    layouts on disk and in memory, behind the traits Source and Destination
+//! tar      tar streams, plain and compressed
 //! exec     how an operation runs: threads, cancelling, events, times
 //! fsio     durable files, locks, verified reading, opening without trust
 //! spec     the documents of the specifications as plain data, no I/O
@@ -56,5 +57,6 @@ pub mod layer;
 pub mod ops;
 pub mod spec;
 pub mod store;
+pub mod tar;
 
 pub use error::{Error, ErrorKind, Result};

@@ -24,17 +24,15 @@ pub mod builder;
 pub mod changeset;
 mod chunk;
 mod codec;
-pub mod decode;
 mod deflate;
 pub mod diff_id;
-pub mod entry;
 mod gzip;
 pub mod reuse;
-pub mod tar;
 pub mod tree;
 pub mod whiteout;
 
 pub use builder::Layer;
 pub use codec::Codec;
-pub use entry::{Entry, EntryKind};
 pub use reuse::Reuse;
+
+pub use crate::tar::{self, Entry, EntryKind, decode, entry};

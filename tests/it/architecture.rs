@@ -11,6 +11,8 @@ const FLOORS: &[&[&str]] = &[
     // How work is waited for and stopped, before the files that wait for locks.
     &["exec"],
     &["fsio"],
+    // What layers and archives are made of.
+    &["tar"],
     &["store", "runtime"],
     &["graph", "layer"],
     &["build", "copy"],

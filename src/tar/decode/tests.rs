@@ -174,8 +174,8 @@ fn cmp_14_nothing_comes_after_damage() {
 fn what_the_first_bytes_say() {
     let mut header = Vec::new();
     let entry =
-        crate::layer::Entry { path: b"a".to_vec(), kind: crate::layer::EntryKind::Directory, mode: 0, uid: 0, gid: 0, mtime: 0, xattrs: Default::default() };
-    crate::layer::tar::write::header(&entry, &mut header).unwrap();
+        crate::tar::Entry { path: b"a".to_vec(), kind: crate::tar::EntryKind::Directory, mode: 0, uid: 0, gid: 0, mtime: 0, xattrs: Default::default() };
+    crate::tar::write::header(&entry, &mut header).unwrap();
     for (bytes, expected) in [
         (gzip(b"x"), Some(Compression::Gzip)),
         (zstd_frame(b"x"), Some(Compression::Zstd)),

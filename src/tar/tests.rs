@@ -10,8 +10,8 @@ use std::ops::Range;
 use super::block::{self, Block};
 use super::write::padding;
 use super::*;
+use super::{Entry, EntryKind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layer::{Entry, EntryKind};
 
 /// A hand-made archive.
 #[derive(Clone, Default)]

@@ -6,11 +6,11 @@
 
 use std::io::{BufRead, BufReader, Read};
 
+use super::Entry;
 use super::block::Block;
 use super::interpret::{Extensions, Header, Item, Warning};
 use super::{BLOCK, MAX_EXTENSION, write::padding};
 use crate::error::{Error, Result};
-use crate::layer::Entry;
 use crate::spec::text;
 
 /// How much is read from the source at once.

@@ -1,10 +1,10 @@
 //! What header blocks and extended headers mean together. No reading happens here.
 
 use super::block::{self, BadNumber, Block};
+use super::entry::{MAX_PATH, Xattrs};
+use super::{Entry, EntryKind};
 use super::{MAX_MAJOR, MAX_MINOR, pax};
 use crate::error::{Error, Result};
-use crate::layer::entry::{MAX_PATH, Xattrs};
-use crate::layer::{Entry, EntryKind};
 use crate::spec::text;
 
 /// Which tar a header is of.

@@ -1,14 +1,18 @@
-//! Changesets as tar streams. POSIX.1-2017 pax, "ustar Interchange Format" and "pax Interchange Format"; image-spec, layer.md.
+//! Tar streams, plain and compressed: what layers and archives are made of. POSIX.1-2017 pax, "ustar Interchange Format" and "pax Interchange Format";
+//! image-spec, layer.md.
 //!
-//! [`mod@write`] makes the plainest headers that hold an entry, the same bytes for the same entry. [`read`] accepts what image tools are known to
+//! Knows nothing of images. [`mod@write`] makes the plainest headers that hold an entry, the same bytes for the same entry. [`read`] accepts what image tools are known to
 //! write and refuses every form that two readers could understand differently: who is shown one thing must not get another.
 
 mod block;
+pub mod decode;
+pub mod entry;
 mod interpret;
 mod pax;
 pub mod read;
 pub mod write;
 
+pub use entry::{Entry, EntryKind};
 pub use read::Reader;
 
 /// Everything in a tar stream begins at a multiple of this many bytes.
@@ -24,7 +28,7 @@ const MAX_MAJOR: u64 = 0xfff;
 const MAX_MINOR: u64 = 0xf_ffff;
 
 /// Whether a stream that begins with `head` looks like a tar: a header with a good checksum, or zeros.
-pub(super) fn is_header(head: &[u8]) -> bool {
+fn is_header(head: &[u8]) -> bool {
     let Some(block) = head.first_chunk::<BLOCK>() else { return false };
     block.iter().all(|byte| *byte == 0) || interpret::Header::parse(block).is_ok()
 }

@@ -1,4 +1,4 @@
-//! Decompression of layers, in this process: no helper program is ever run.
+//! Decompression of tar streams, in this process: no helper program is ever run.
 //!
 //! All members of a gzip stream and all frames of a Zstandard stream are read, and nothing may stand behind them: RFC 1952, RFC 8878. Damage is an error of
 //! kind `corrupt`; what the source fails with stays what it is.
@@ -103,7 +103,7 @@ impl Look {
             [b'B', b'Z', b'h', ..] => Look::Other("bzip2"),
             [0x04, 0x22, 0x4d, 0x18, ..] => Look::Other("lz4"),
             [b'P', b'K', 3, 4, ..] => Look::Other("zip"),
-            _ if super::tar::is_header(head) => Look::Tar,
+            _ if super::is_header(head) => Look::Tar,
             _ => Look::Other("something else"),
         }
     }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::layer::entry::Xattrs;
+use crate::tar::entry::Xattrs;
 
 fn written(entry: &Entry) -> Vec<u8> {
     let mut out = Vec::new();

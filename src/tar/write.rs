@@ -4,10 +4,10 @@
 //! are never written, times are whole seconds.
 
 use super::block::{self, Block, octal_max};
+use super::entry::MAX_PATH;
 use super::{BLOCK, MAX_EXTENSION, MAX_MAJOR, MAX_MINOR, pax};
+use super::{Entry, EntryKind};
 use crate::error::{Error, Result};
-use crate::layer::entry::MAX_PATH;
-use crate::layer::{Entry, EntryKind};
 use crate::spec::text;
 
 /// Zeros at the end of an archive, in bytes.
