@@ -85,6 +85,11 @@ pub fn missing<'a>(run: &Run, plans: &'a [CopyPlan<'_>], destination: &dyn Desti
     Ok(all.into_iter().zip(present).filter(|(_, present)| !present).map(|(item, _)| item.descriptor).collect())
 }
 
+/// All content of the plans, each digest once, in their order. Fails with kind `corrupt` where the plans disagree.
+pub fn all<'a>(plans: &'a [CopyPlan<'_>]) -> Result<Vec<&'a Descriptor>> {
+    Ok(once(plans)?.into_iter().map(|item| item.descriptor).collect())
+}
+
 /// Copies what `plans` say and commits their names, all at once.
 ///
 /// Kinds: those of [`Source::open`], [`Destination::put`] and [`Destination::commit`]; `interrupted`. Whatever fails, no name has changed.

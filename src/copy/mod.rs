@@ -9,7 +9,7 @@ mod overlay;
 mod plan;
 mod request;
 
-pub use execute::{Carried, How, Reading, Tally, execute, missing};
+pub use execute::{Carried, How, Reading, Tally, all, execute, missing};
 pub use plan::{CopyPlan, LeftOut, Rewritten, Why};
 pub use request::{CopyRequest, Names, Platforms, Referrers, Wanted};
 

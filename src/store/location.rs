@@ -81,6 +81,12 @@ impl Location {
         &self.path
     }
 
+    /// The same store, with nothing in it meant.
+    #[must_use]
+    pub fn store(&self) -> Location {
+        Location { rest: None, selector: Selector::Only, ..self.clone() }
+    }
+
     /// What is meant in it.
     pub fn selector(&self) -> &Selector {
         &self.selector

@@ -4,6 +4,7 @@
 //! `run(args: Args, context: &Context) -> Result<()>`, which turns them into a request for `ops` and prints the report.
 
 mod build;
+mod copy;
 mod list;
 mod tag;
 mod untag;
@@ -32,6 +33,7 @@ macro_rules! commands {
 
 commands! {
     Build => build,
+    Copy => copy,
     List => list,
     Tag => tag,
     Untag => untag,
