@@ -9,6 +9,8 @@ mod copy;
 mod determinism;
 mod names;
 mod oracle;
+mod rootfs;
+mod run_images;
 mod sample;
 
 use std::collections::BTreeSet;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::foreign::run_arm64;
+use crate::support::foreign;
 use crate::support::process::{Runs as _, temp};
 use crate::support::sound::{assert_layout_is_sound, examine};
 use crate::support::tools::{root, rootfs, tool};
@@ -137,7 +137,7 @@ fn blobs_that_nothing_reaches_are_counted() {
 #[test]
 fn the_root_filesystems_are_what_tests_expect() {
     let (Some(amd64), Some(arm64), true) = (rootfs("amd64"), rootfs("arm64"), root()) else { return };
-    let output = run_arm64(&arm64, &["/bin/sh", "-c", "uname -m; cat /etc/debian_version"]);
+    let output = foreign::run(&foreign::ARM64, &arm64, &["/bin/sh", "-c", "uname -m; cat /etc/debian_version"]);
     if let Some(output) = output {
         assert!(String::from_utf8_lossy(&output.stdout).starts_with("aarch64\n12."), "{output:?}");
     }

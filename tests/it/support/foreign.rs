@@ -5,8 +5,25 @@ use std::process::{Command, Output};
 
 use super::tools::{skip, tool};
 
-/// What the kernel needs to know to run arm64 programs: the first bytes of their files, and which bits of those count.
-const ARM64: &str = r":arm64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:";
+/// A machine that qemu plays.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    qemu: &'static str,
+    /// What the kernel needs to know to run its programs: the first bytes of their files, and which bits of those count.
+    magic: &'static str,
+}
+
+/// linux/arm64.
+pub(crate) const ARM64: Machine = Machine {
+    qemu: "qemu-aarch64-static",
+    magic: r":arm64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:",
+};
+
+/// linux/arm.
+pub(crate) const ARM: Machine = Machine {
+    qemu: "qemu-arm-static",
+    magic: r":arm:M::\x7fELF\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x28\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:",
+};
 
 /// Since Linux 6.7 each user namespace has its own table of interpreters, which vanishes with it.
 const SCRIPT: &str = r#"
@@ -16,13 +33,13 @@ shift 2
 exec chroot "$@"
 "#;
 
-/// Runs a program of the arm64 root filesystem `tree`, there and in a user namespace of its own. `None` after saying that the test is skipped.
+/// Runs a program of the root filesystem `tree`, there and in a user namespace of its own. `None` after saying that the test is skipped.
 #[track_caller]
-pub(crate) fn run_arm64(tree: &Path, program: &[&str]) -> Option<Output> {
-    let qemu = tool("qemu-aarch64-static")?;
+pub(crate) fn run(machine: &Machine, tree: &Path, program: &[&str]) -> Option<Output> {
+    let qemu = tool(machine.qemu)?;
     let unshare = tool("unshare")?;
     let mut command = Command::new(unshare);
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", SCRIPT, "sh", ARM64]).arg(qemu).arg(tree).args(program);
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", SCRIPT, "sh", machine.magic]).arg(qemu).arg(tree).args(program);
     let output = command.output().expect("unshare runs");
     if output.status.code() == Some(99) {
         skip(&format!("this kernel has no interpreter table for a user namespace: {}", String::from_utf8_lossy(&output.stderr)));

@@ -3,8 +3,10 @@
 //! Nothing in here uses larder's library. A test that cannot run says so on stderr with a line that begins with "skip:", also when
 //! it passes; with `CI=true` it fails instead, so that no test is lost unseen.
 
+pub(crate) mod bundle;
 pub(crate) mod foreign;
 pub(crate) mod image;
 pub(crate) mod process;
 pub(crate) mod sound;
 pub(crate) mod tools;
+pub(crate) mod tree;
