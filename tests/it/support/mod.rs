@@ -8,5 +8,6 @@ pub(crate) mod foreign;
 pub(crate) mod image;
 pub(crate) mod process;
 pub(crate) mod sound;
+pub(crate) mod storage;
 pub(crate) mod tools;
 pub(crate) mod tree;
