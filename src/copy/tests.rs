@@ -180,7 +180,7 @@ fn a_filtered_copy_has_a_new_index_and_a_sparse_one_the_old() {
     let [Rewritten { from: old, to: new }] = &plan.rewritten[..] else { panic!("one: {:?}", plan.rewritten) };
     assert_eq!((old, new == old, plan.left_out.len()), (&multi.digest, false, 1));
     let to = MemoryStore::default();
-    execute(&run(2), &[plan.clone()], &to, HOW).expect("copied");
+    execute(&run(2), std::slice::from_ref(&plan), &to, HOW).expect("copied");
     assert_eq!(whole(&to), 5, "an index, a manifest, a config, two layers");
     let entry = to.index().expect("readable").manifests.remove(0);
     assert_eq!((&entry.digest, entry.annotation(annotation::REF_NAME)), (new, Some("multi")));
