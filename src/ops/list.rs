@@ -1,20 +1,18 @@
-//! Listing what the entries of a layout name.
+//! Listing what the entries of a store name.
 //!
-//! Reads `index.json` and nothing else, so the time depends on the number of entries alone, whatever the images are.
-
-use std::path::PathBuf;
+//! Reads the entries and nothing else, so for a layout the time depends on their number alone, whatever the images are.
 
 use serde::Serialize;
 
-use crate::error::Result;
-use crate::spec::{Descriptor, Digest, ImageName};
-use crate::store::layout::{Layout, Options};
+use crate::error::{Error, Result};
+use crate::spec::{Descriptor, Digest, ImageName, Selector};
+use crate::store::{Location, Options, transport};
 
-/// Which layout to list.
+/// Which store to list.
 #[derive(Clone, Debug)]
 pub struct ListRequest {
-    /// The directory.
-    pub layout: PathBuf,
+    /// The store, without a name.
+    pub location: Location,
     /// How it is opened.
     pub options: Options,
 }
@@ -61,9 +59,13 @@ impl From<&Descriptor> for NameReport {
     }
 }
 
-/// Lists the entries. Kinds: `not_found` without such a directory; `corrupt` where it is no layout or its names cannot be read.
+/// Lists the entries. Kinds: those of [`transport::source`]; `corrupt` where the entries cannot be read; `usage` for a location with a name, which is one image.
 pub fn execute(request: &ListRequest) -> Result<ListReport> {
-    let index = Layout::open(&request.layout, request.options.clone())?.index()?;
+    let location = &request.location;
+    if *location.selector() != Selector::Only {
+        return Err(Error::usage(format!("`{location}` is one image, and a list is of all")).hint("leave the name out, or use `larder inspect`"));
+    }
+    let index = transport::source(location, &request.options)?.index()?;
     Ok(ListReport { names: index.manifests.iter().map(NameReport::from).collect() })
 }
 
@@ -71,7 +73,7 @@ pub fn execute(request: &ListRequest) -> Result<ListReport> {
 mod tests {
     use super::*;
     use crate::spec::{MediaType, Platform};
-    use crate::store::Destination as _;
+    use crate::store::{Destination as _, Layout};
 
     #[test]
     fn every_entry_is_listed_as_it_is_and_no_blob_is_opened() {
@@ -86,7 +88,7 @@ mod tests {
         let unnamed = Descriptor::new("application/vnd.example", Digest::sha256(b"c"), 9);
         layout.commit(&[full, tag, unnamed]).expect("committed");
 
-        let report = execute(&ListRequest { layout: temp.path().to_owned(), options: Options::default() }).expect("listed");
+        let report = execute(&ListRequest { location: Location::parse(temp.path()).expect("a location"), options: Options::default() }).expect("listed");
         let json = serde_json::to_value(&report).expect("plain data");
         let digest = |content: &[u8]| Digest::sha256(content).to_string();
         let expected = serde_json::json!({"names": [

@@ -10,15 +10,14 @@ use crate::cli::context::Context;
 use crate::cli::output::Report;
 use crate::cli::style::Style;
 use crate::cli::table::{Align, Table};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ops::list::{self, ListReport, ListRequest};
 use crate::spec::media_type::Kind;
-use crate::spec::{Selector, text};
 use crate::store::Location;
 
 /// Lists the names in a layout and what they stand on
 ///
-/// Images without a name are listed too. Only index.json is read: the size is that of the manifest or index itself.
+/// Images without a name are listed too. No image is looked into: the size is that of the manifest or index itself.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -26,18 +25,13 @@ Examples:
   larder list oci:hello.oci --format json | jq -r '.names[].name'")]
 pub(crate) struct Args {
     /// Layout to list
-    #[arg(value_name = "LAYOUT")]
-    layout: OsString,
+    #[arg(value_name = "LOCATION")]
+    location: OsString,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
-    let location = Location::parse(&args.layout)?;
-    if *location.selector() != Selector::Only {
-        return Err(Error::usage(format!("`{location}` is one image, and `list` shows all of a layout"))
-            .hint(format!("write oci:{}, or use `larder inspect`", text::path(location.path()))));
-    }
-    let request = ListRequest { layout: location.layout()?.to_owned(), options: context.layout_options() };
-    let report = list::execute(&request).map_err(|error| error.context(format!("cannot list {location}")))?;
+    let request = ListRequest { location: Location::parse(&args.location)?, options: context.layout_options() };
+    let report = list::execute(&request).map_err(|error| error.context(format!("cannot list {}", request.location)))?;
     context.output.print(&Text(report))
 }
 
