@@ -20,6 +20,7 @@ mod progress;
 mod signals;
 mod style;
 mod table;
+mod tree;
 
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;

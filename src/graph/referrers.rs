@@ -66,6 +66,11 @@ impl Referrers {
             .filter(|candidate| graph.contains(&candidate.subject) && !taken.contains(&key(&candidate.entry)))
             .map(|candidate| &candidate.entry)
     }
+
+    /// Every entry that is attached to something, with the digest of what that is, in the order of the entries.
+    pub fn all(&self) -> impl Iterator<Item = (&Digest, &Descriptor)> {
+        self.candidates.iter().map(|candidate| (&candidate.subject, &candidate.entry))
+    }
 }
 
 /// What makes an entry this entry: its name and its content.

@@ -29,6 +29,7 @@ use crate::fsio::Dir;
 use crate::spec::{Descriptor, Digest, Selector, shape, text};
 use crate::store::layout::{Layout, Options};
 
+pub(super) use finding::line;
 pub use finding::{Code, Finding, Severity};
 
 use graph::Graph;

@@ -7,6 +7,7 @@ mod build;
 mod cli;
 mod copy;
 mod determinism;
+mod inspect;
 mod interop;
 mod names;
 mod oracle;

@@ -5,6 +5,7 @@
 
 mod build;
 mod copy;
+mod inspect;
 mod list;
 mod tag;
 mod untag;
@@ -35,6 +36,7 @@ commands! {
     Build => build,
     Copy => copy,
     List => list,
+    Inspect => inspect,
     Tag => tag,
     Untag => untag,
     Verify => verify,

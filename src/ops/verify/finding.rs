@@ -107,7 +107,7 @@ codes! {
 
 impl Code {
     /// The code for content that could not be opened or read.
-    pub(super) fn of_content(error: &Error) -> Code {
+    pub(in crate::ops) fn of_content(error: &Error) -> Code {
         match (error.kind(), Mismatch::in_error(error)) {
             (ErrorKind::NotFound, _) => Code::BlobMissing,
             (ErrorKind::Unsupported, _) => Code::UnsupportedDigest,
@@ -119,7 +119,7 @@ impl Code {
     }
 
     /// The code for verified bytes that are not the document that they should be.
-    pub(super) fn of_document(error: &Error) -> Code {
+    pub(in crate::ops) fn of_document(error: &Error) -> Code {
         match error.kind() {
             ErrorKind::Unsupported => Code::DocumentUnsupported,
             _ if shape::is_ambiguous(error) => Code::DocumentAmbiguous,
@@ -138,7 +138,7 @@ impl Code {
 }
 
 /// All levels of an error in one line; where content differs from its descriptor, only how.
-pub(super) fn line(error: &Error) -> String {
+pub(in crate::ops) fn line(error: &Error) -> String {
     match Mismatch::in_error(error) {
         Some(mismatch) => mismatch.to_string(),
         None => std::iter::once(error.message().to_owned()).chain(error.causes()).collect::<Vec<_>>().join(": "),
