@@ -26,7 +26,7 @@
 //! build    larder.toml and flags -> plan -> layers, config, manifest, index
 //! copy     images from store to store: plan -> execute
 //! layer    changeset <-> tar <-> compression
-//! graph    what descriptors lead to: walk, filter by platform, find what is attached
+//! graph    what descriptors lead to: walk, filter by platform, find one image, find what is attached
 //! store    layouts on disk and in memory, behind the traits Source and Destination
 //! tar      tar streams, plain and compressed
 //! exec     how an operation runs: threads, cancelling, events, times

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::spec::BaseSpec;
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::image::{Choice, Image};
 use crate::spec::config::ImageConfig;
 use crate::spec::media_type::Kind;
 use crate::spec::name::ImageName;
-use crate::spec::{Descriptor, DiffId, ImageIndex, ImageManifest, MediaType, Platform, limits, platform, shape, text};
+use crate::spec::{Descriptor, DiffId, MediaType, Platform, text};
 use crate::store::layout::{Layout, Options};
 use crate::store::location::Location;
 
@@ -61,55 +62,10 @@ impl Base {
     }
 
     fn find(&self, platform: &Platform) -> Result<PlatformBase> {
-        let mut descriptor = self.root.clone();
-        for _ in 0..limits::INDEX_DEPTH {
-            let bytes = self.layout.read(&descriptor, limits::MANIFEST_BYTES)?;
-            match Kind::of(&descriptor.media_type) {
-                Kind::Index => descriptor = choose(&shape::index(&descriptor, &bytes)?, platform)?,
-                Kind::Manifest => return self.read(descriptor.clone(), shape::manifest(&descriptor, &bytes)?, platform),
-                _ => return Err(Error::unsupported(format!("{} is neither an image nor an index", descriptor.media_type))),
-            }
-        }
-        Err(Error::corrupt(format!("indexes are nested more than {} deep", limits::INDEX_DEPTH)))
+        let image = Image::find(&*self.layout, &self.root, &Choice::For(platform.clone()))?;
+        let layers = image.manifest.value.layers.iter().map(oci_layer).collect::<Result<_>>()?;
+        Ok(PlatformBase { manifest: image.manifest.descriptor, layers, config: image.config, diff_ids: image.diff_ids, name: self.name.clone() })
     }
-
-    fn read(&self, descriptor: Descriptor, manifest: ImageManifest, platform: &Platform) -> Result<PlatformBase> {
-        let config = ImageConfig::parse(&self.layout.read(&manifest.config, limits::CONFIG_BYTES)?, limits::CONFIG_BYTES)?;
-        let own = config.platform()?;
-        if own.os != platform.os || own.architecture != platform.architecture {
-            return Err(Error::not_found(format!("the image is for {own}")));
-        }
-        let diff_ids = config.diff_ids()?;
-        if diff_ids.len() != manifest.layers.len() {
-            let message = format!("its config has {} diff IDs for {} layers", diff_ids.len(), manifest.layers.len());
-            return Err(Error::corrupt(message).subject(&descriptor.digest));
-        }
-        let layers = manifest.layers.iter().map(oci_layer).collect::<Result<_>>()?;
-        Ok(PlatformBase { manifest: descriptor, layers, config, diff_ids, name: self.name.clone() })
-    }
-}
-
-fn choose(index: &ImageIndex, wanted: &Platform) -> Result<Descriptor> {
-    // An image for another architecture may run on this one, but it is no base for an image of this one.
-    let same: Vec<(&Descriptor, &Platform)> = index
-        .manifests
-        .iter()
-        .filter_map(|child| Some((child, child.platform.as_ref()?)))
-        .filter(|(_, platform)| platform.normalized().architecture == wanted.architecture)
-        .collect();
-    if let Some(found) = platform::select(wanted, same.iter().map(|(_, platform)| *platform)) {
-        return Ok(same[found].0.clone());
-    }
-    // A single nested index or an image without a platform decides by its content.
-    if let [only] = index.manifests.as_slice()
-        && only.platform.is_none()
-    {
-        return Ok(only.clone());
-    }
-    let there: Vec<String> =
-        index.manifests.iter().filter_map(|child| child.platform.as_ref()).filter(|p| !p.is_attestation()).map(ToString::to_string).collect();
-    let error = Error::not_found(format!("it has no image for {wanted}"));
-    Err(if there.is_empty() { error } else { error.hint(format!("it has {}", there.join(", "))) })
 }
 
 /// The same layer with the media type that an OCI manifest must use; the blob is the same.

@@ -153,7 +153,7 @@ fn serves(wanted: &Platform, platform: &Platform) -> bool {
         && wanted.os_features.iter().all(|feature| platform.os_features.contains(feature))
 }
 
-fn is_attestation(entry: &Descriptor) -> bool {
+pub(super) fn is_attestation(entry: &Descriptor) -> bool {
     entry.annotation(annotation::DOCKER_REFERENCE_TYPE).is_some() || entry.platform.as_ref().is_some_and(Platform::is_attestation)
 }
 

@@ -4,6 +4,7 @@
 //! decided in [`crate::spec::links`] alone.
 
 pub mod filter;
+pub mod image;
 pub mod referrers;
 pub mod walk;
 
