@@ -11,6 +11,7 @@ mod inspect;
 mod interop;
 mod names;
 mod oracle;
+mod readme;
 mod rootfs;
 mod run_images;
 mod sample;

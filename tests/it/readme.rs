@@ -1,0 +1,55 @@
+//! The README: what it shows works as it stands there.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::process::{Runs as _, checkout, larder, temp};
+use crate::support::sound::assert_layout_is_sound;
+
+fn readme() -> String {
+    fs::read_to_string(checkout("README.md")).expect("README.md")
+}
+
+/// The commands of larder in blocks of shell, each with the lines that continue it, in their order.
+fn commands(readme: &str) -> Vec<String> {
+    let mut commands: Vec<String> = Vec::new();
+    for block in readme.split("```sh\n").skip(1) {
+        let block = block.split("```").next().expect("a split has a first part").replace("\\\n", " ");
+        commands.extend(block.lines().filter(|line| line.starts_with("larder ")).map(str::to_owned));
+    }
+    commands
+}
+
+#[test]
+fn every_command_in_the_readme_runs_as_written_in_a_fresh_clone() {
+    let temp = temp();
+    std::os::unix::fs::symlink(checkout("testdata"), temp.path().join("testdata")).expect("linked");
+    let binary = Path::new(env!("CARGO_BIN_EXE_larder")).parent().expect("a directory");
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(binary.to_owned()).chain(std::env::split_paths(&others))).expect("a path");
+    let commands = commands(&readme());
+    assert!(commands.len() > 10, "{commands:?}");
+    for command in commands {
+        // A failure on the left of a pipe counts.
+        let mut bash = Command::new("bash");
+        bash.args(["-euo", "pipefail", "-c", &command]).current_dir(temp.path()).env_clear().env("HOME", temp.path()).env("PATH", &path);
+        bash.succeeds();
+    }
+    let layouts = fs::read_dir(temp.path()).expect("there").map(|entry| entry.expect("an entry").path());
+    let layouts: Vec<_> = layouts.filter(|path| path.extension().is_some_and(|extension| extension == "oci")).collect();
+    assert!(layouts.len() > 2, "{layouts:?}");
+    layouts.iter().for_each(|layout| drop(assert_layout_is_sound(layout)));
+}
+
+#[test]
+fn every_command_is_in_the_readme_and_in_the_changelog() {
+    let (readme, changelog) = (readme(), fs::read_to_string(checkout("CHANGELOG.md")).expect("CHANGELOG.md"));
+    let help = larder().arg("--help").succeeds();
+    let list = help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("a list of commands");
+    for name in list.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help") {
+        let named = format!("`larder {name}`");
+        let row = readme.lines().any(|line| line.starts_with("| ") && line.contains(&named));
+        assert!(row && changelog.contains(&named), "{named}");
+    }
+}
