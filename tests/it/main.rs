@@ -5,6 +5,7 @@ mod support;
 mod architecture;
 mod build;
 mod cli;
+mod concurrency;
 mod copy;
 mod determinism;
 mod inspect;

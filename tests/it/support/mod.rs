@@ -4,6 +4,7 @@
 //! it passes; with `CI=true` it fails instead, so that no test is lost unseen.
 
 pub(crate) mod bundle;
+pub(crate) mod context;
 pub(crate) mod foreign;
 pub(crate) mod image;
 pub(crate) mod process;

@@ -1,7 +1,7 @@
 //! Running larder and other programs.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 
 /// A home directory for the larder of every test, so that no test sees or fills the caches of the person who runs it.
@@ -38,6 +38,40 @@ impl Runs for Command {
     #[track_caller]
     fn fails_with(&mut self, status: i32) -> String {
         text(&finished(self, status).stderr)
+    }
+}
+
+/// A process that does not outlive the test, however the test ends.
+pub(crate) struct Companion(Child);
+
+impl Companion {
+    /// Starts it, without any output.
+    #[track_caller]
+    pub(crate) fn start(command: &mut Command) -> Companion {
+        let silent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Companion(silent.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}")))
+    }
+}
+
+impl std::ops::Deref for Companion {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Companion {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Companion {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
