@@ -16,6 +16,7 @@ mod readme;
 mod rootfs;
 mod run_images;
 mod sample;
+mod verify;
 
 use std::collections::BTreeSet;
 

@@ -18,9 +18,14 @@ pub(crate) struct Ran {
 
 /// Runs larder with these arguments to its end.
 pub(crate) fn ran(arguments: &[&str]) -> Ran {
-    let output = super::process::larder().args(arguments).output().expect("the binary starts");
-    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Ran::from(super::process::larder().args(arguments).output().expect("the binary starts"))
+}
+
+impl From<std::process::Output> for Ran {
+    fn from(output: std::process::Output) -> Ran {
+        let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
+        Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
 }
 
 impl Ran {

@@ -6,8 +6,10 @@
 pub(crate) mod bundle;
 pub(crate) mod context;
 pub(crate) mod foreign;
+pub(crate) mod forge;
 pub(crate) mod image;
 pub(crate) mod process;
+pub(crate) mod snapshot;
 pub(crate) mod sound;
 pub(crate) mod storage;
 pub(crate) mod tools;

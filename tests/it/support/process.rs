@@ -2,14 +2,20 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, mpsc};
+use std::time::Duration;
+
+use super::tools::{root, tool};
 
 /// A home directory for the larder of every test, so that no test sees or fills the caches of the person who runs it.
 static HOME: LazyLock<tempfile::TempDir> = LazyLock::new(temp);
 
-/// A new temporary directory, removed when dropped.
+/// A new temporary directory, removed when dropped. Every user can read it.
 pub(crate) fn temp() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a temporary directory")
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(home.path(), open).expect("own directory");
+    home
 }
 
 /// The larder under test, in an environment that says nothing about how to work.
@@ -19,6 +25,26 @@ pub(crate) fn larder() -> Command {
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command
 }
+
+/// larder as an ordinary user, whose binary and home are in `place`, which all users can reach. `None` after saying that the test is skipped.
+#[track_caller]
+pub(crate) fn larder_as_nobody(place: &Path) -> Option<Command> {
+    let (Some(setpriv), true) = (tool("setpriv"), root()) else { return None };
+    let (binary, home) = (place.join("larder"), place.join("home"));
+    if !home.exists() {
+        // Where the checkout lies, other users may see nothing.
+        std::fs::copy(env!("CARGO_BIN_EXE_larder"), &binary).expect("a copy of the binary");
+        std::fs::create_dir(&home).expect("writable");
+        std::os::unix::fs::chown(&home, Some(NOBODY), Some(NOBODY)).expect("root may");
+    }
+    let mut command = Command::new(setpriv);
+    command.stdin(Stdio::null()).env_clear().env("HOME", home).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.arg(format!("--reuid={NOBODY}")).arg(format!("--regid={NOBODY}")).args(["--clear-groups", "--"]).arg(binary);
+    Some(command)
+}
+
+/// A user and a group who own nothing.
+pub(crate) const NOBODY: u32 = 65534;
 
 /// What tests want of a program that ran.
 pub(crate) trait Runs {
@@ -39,6 +65,21 @@ impl Runs for Command {
     fn fails_with(&mut self, status: i32) -> String {
         text(&finished(self, status).stderr)
     }
+}
+
+/// Runs a program to its end, which must come within this time.
+#[track_caller]
+pub(crate) fn output_within(limit: Duration, command: &mut Command) -> Output {
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = piped.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let process = rustix::process::Pid::from_child(&child);
+    let (done, wait) = mpsc::channel();
+    std::thread::spawn(move || done.send(child.wait_with_output()));
+    let Ok(output) = wait.recv_timeout(limit) else {
+        let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+        panic!("{command:?} did not end within {limit:?}");
+    };
+    output.expect("its output can be read")
 }
 
 /// A process that does not outlive the test, however the test ends.
