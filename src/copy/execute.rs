@@ -119,7 +119,10 @@ pub fn execute(run: &Run, plans: &[CopyPlan<'_>], destination: &dyn Destination,
     }
     run.cancel.check()?;
     let entries: Vec<Descriptor> = plans.iter().flat_map(|plan| plan.entries.iter().cloned()).collect();
-    destination.commit(&entries).map_err(|error| error.side(Side::Destination))?;
+    // Content alone becomes visible with a name that comes later.
+    if !entries.is_empty() {
+        destination.commit(&entries).map_err(|error| error.side(Side::Destination))?;
+    }
     Ok(execution.carried.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 

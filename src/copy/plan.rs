@@ -7,7 +7,7 @@ use crate::exec::Run;
 use crate::graph::Graph;
 use crate::graph::filter::{Filter, Filtered};
 use crate::graph::referrers::{self, Search};
-use crate::spec::{Descriptor, Digest, ImageIndex, Kind, MediaType, annotation, media_type};
+use crate::spec::{Descriptor, Digest, Document, ImageIndex, Kind, MediaType, annotation, limits, media_type};
 use crate::store::{Destination as _, MemoryStore, Source};
 
 use super::overlay::Overlay;
@@ -87,15 +87,7 @@ impl<'a> CopyPlan<'a> {
     /// documents that cannot be read.
     pub fn new(run: &Run, request: &CopyRequest<'a>) -> Result<CopyPlan<'a>> {
         let index = request.source.index().map_err(|error| error.side(Side::Source))?;
-        let mut plan = CopyPlan {
-            source: request.source,
-            made: MemoryStore::default(),
-            blobs: Vec::new(),
-            documents: Vec::new(),
-            entries: Vec::new(),
-            rewritten: Vec::new(),
-            left_out: Vec::new(),
-        };
+        let mut plan = CopyPlan::empty(request.source);
         let chosen = plan.choose(request, &index)?;
         let excluded = plan.narrow(run, request)?;
         let mut graph = Graph::default();
@@ -104,6 +96,36 @@ impl<'a> CopyPlan<'a> {
         plan.attach(run, request.referrers, &index, chosen, &mut graph)?;
         plan.arrange(&graph)?;
         Ok(plan)
+    }
+
+    /// Everything below `roots`, under no name. Kinds as for [`CopyPlan::new`].
+    pub fn of_content(run: &Run, source: &'a dyn Source, roots: &[Descriptor]) -> Result<CopyPlan<'a>> {
+        let mut plan = CopyPlan::empty(source);
+        plan.arrange(&Graph::walk(run, source, roots)?)?;
+        Ok(plan)
+    }
+
+    /// A new index that other plans have the members of, and its names. `source` is asked for nothing.
+    pub fn of_index(source: &'a dyn Source, index: &Document<ImageIndex>, entries: Vec<Descriptor>) -> Result<CopyPlan<'a>> {
+        let mut plan = CopyPlan::empty(source);
+        plan.made.put(&index.descriptor, &mut &index.bytes[..])?;
+        // Above whatever it may list.
+        plan.documents = vec![Vec::new(); limits::INDEX_DEPTH + 1];
+        plan.documents.push(vec![index.descriptor.clone()]);
+        plan.entries = entries;
+        Ok(plan)
+    }
+
+    fn empty(source: &'a dyn Source) -> CopyPlan<'a> {
+        CopyPlan {
+            source,
+            made: MemoryStore::default(),
+            blobs: Vec::new(),
+            documents: Vec::new(),
+            entries: Vec::new(),
+            rewritten: Vec::new(),
+            left_out: Vec::new(),
+        }
     }
 
     /// The source, with what was made in front.

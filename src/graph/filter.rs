@@ -5,9 +5,11 @@
 
 use crate::error::{Error, Result};
 use crate::exec::Run;
-use crate::spec::config::ImageConfig;
 use crate::spec::{Descriptor, Digest, Document, ImageIndex, Kind, MediaType, Platform, annotation, limits, media_type, shape};
 use crate::store::Source;
+
+use super::attestation::{is_about, is_attestation};
+use super::image::platform_of;
 
 /// What is left of an image.
 #[derive(Clone, Debug)]
@@ -90,23 +92,22 @@ impl<'a> Filter<'a> {
             kept.push(match Kind::of(&entry.media_type) {
                 _ if is_attestation(entry) => None,
                 Kind::Index => self.prune(entry, filtered, there, depth + 1)?.map(|pruned| {
-                    merge(&mut found, &pruned.found);
+                    unite(&mut found, &pruned.found);
                     pointer(entry, &pruned.index.descriptor)
                 }),
                 _ => {
                     let platform = self.platform(entry)?;
                     there.extend(platform.clone());
                     let matches = self.matches(platform.as_ref());
-                    merge(&mut found, &matches);
+                    unite(&mut found, &matches);
                     matches.contains(&true).then(|| entry.clone())
                 }
             });
         }
         // An attestation names its manifest by digest, and a manifest keeps its digest.
-        let runnable: Vec<Digest> = kept.iter().flatten().map(|entry| entry.digest.clone()).collect();
+        let runnable: Vec<Descriptor> = kept.iter().flatten().cloned().collect();
         for (entry, kept) in before.iter().zip(&mut kept) {
-            let about = entry.annotation(annotation::DOCKER_REFERENCE_DIGEST);
-            if is_attestation(entry) && about.is_some_and(|about| runnable.iter().any(|digest| digest.as_str() == about)) {
+            if runnable.iter().any(|image| is_about(entry, image)) {
                 *kept = Some(entry.clone());
             }
         }
@@ -123,25 +124,17 @@ impl<'a> Filter<'a> {
         Ok(Some(Pruned { index, found }))
     }
 
+    /// What an entry runs on; none for what is no image.
+    fn platform(&self, entry: &Descriptor) -> Result<Option<Platform>> {
+        match Kind::of(&entry.media_type) {
+            Kind::Manifest => platform_of(self.source, entry),
+            _ => Ok(entry.platform.clone()),
+        }
+    }
+
     /// Which of the wanted platforms `platform` is.
     fn matches(&self, platform: Option<&Platform>) -> Vec<bool> {
         self.wanted.iter().map(|wanted| platform.is_some_and(|platform| serves(wanted, platform))).collect()
-    }
-
-    /// What a manifest runs on: what its entry says, else its config; none for what is no image.
-    fn platform(&self, entry: &Descriptor) -> Result<Option<Platform>> {
-        if let Some(platform) = &entry.platform {
-            return Ok(Some(platform.clone()));
-        }
-        if Kind::of(&entry.media_type) != Kind::Manifest {
-            return Ok(None);
-        }
-        let manifest = shape::manifest(entry, &self.source.read(entry, limits::MANIFEST_BYTES)?)?;
-        if Kind::of(&manifest.config.media_type) != Kind::Config {
-            return Ok(None);
-        }
-        let config = self.source.read(&manifest.config, limits::CONFIG_BYTES)?;
-        ImageConfig::parse(&config, limits::CONFIG_BYTES)?.platform().map(Some)
     }
 }
 
@@ -153,11 +146,7 @@ fn serves(wanted: &Platform, platform: &Platform) -> bool {
         && wanted.os_features.iter().all(|feature| platform.os_features.contains(feature))
 }
 
-pub(super) fn is_attestation(entry: &Descriptor) -> bool {
-    entry.annotation(annotation::DOCKER_REFERENCE_TYPE).is_some() || entry.platform.as_ref().is_some_and(Platform::is_attestation)
-}
-
-fn merge(found: &mut [bool], more: &[bool]) {
+fn unite(found: &mut [bool], more: &[bool]) {
     for (found, more) in found.iter_mut().zip(more) {
         *found |= more;
     }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::spec::{Descriptor, DiffId, Document, ImageConfig, ImageManifest, Kind, Platform, limits, platform, shape, text};
 use crate::store::Source;
 
-use super::filter::is_attestation;
+use super::attestation::is_attestation;
 
 /// Which of several images is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub fn candidates(source: &dyn Source, root: &Descriptor) -> Result<Vec<Candidat
 }
 
 /// What the image runs on; none for an artifact.
-fn platform_of(source: &dyn Source, descriptor: &Descriptor) -> Result<Option<Platform>> {
+pub(super) fn platform_of(source: &dyn Source, descriptor: &Descriptor) -> Result<Option<Platform>> {
     if let Some(platform) = &descriptor.platform {
         return Ok(Some(platform.clone()));
     }

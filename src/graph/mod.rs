@@ -3,8 +3,10 @@
 //! Reads documents through a [`Source`](crate::store::Source), so that every byte of them is verified, and never opens a layer. What points to what is
 //! decided in [`crate::spec::links`] alone.
 
+pub mod attestation;
 pub mod filter;
 pub mod image;
+pub mod merge;
 pub mod referrers;
 pub mod walk;
 

@@ -8,6 +8,7 @@ mod cli;
 mod concurrency;
 mod copy;
 mod determinism;
+mod index;
 mod inspect;
 mod interop;
 mod names;

@@ -5,6 +5,7 @@
 
 mod build;
 mod copy;
+mod index;
 mod inspect;
 mod list;
 mod tag;
@@ -35,6 +36,7 @@ macro_rules! commands {
 commands! {
     Build => build,
     Copy => copy,
+    Index => index,
     List => list,
     Inspect => inspect,
     Tag => tag,
