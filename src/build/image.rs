@@ -50,7 +50,7 @@ pub(super) fn single(image: &BuiltImage) -> Descriptor {
 
 /// Whether the settings can be written, before anything else is.
 pub(super) fn check(spec: &ConfigSpec, platform: &Platform) -> Result<()> {
-    apply(spec, &mut ImageConfig::new(platform))
+    spec.apply(&mut ImageConfig::new(platform))
 }
 
 /// Later annotations of one key win, so that flags win over the file.
@@ -71,7 +71,7 @@ fn config(spec: &ConfigSpec, platform: &PlatformPlan, own: &OwnLayers<'_>, times
     };
     config.set_platform(&platform.platform);
     config.set_created(&created);
-    apply(spec, &mut config)?;
+    spec.apply(&mut config)?;
     for (plan, layer) in own {
         let history =
             History { created: Some(created.clone()), created_by: Some(plan.created_by.clone()), comment: plan.comment.clone(), ..History::default() };
@@ -80,40 +80,43 @@ fn config(spec: &ConfigSpec, platform: &PlatformPlan, own: &OwnLayers<'_>, times
     Ok(config)
 }
 
-fn apply(spec: &ConfigSpec, config: &mut ImageConfig) -> Result<()> {
-    if let Some(entrypoint) = &spec.entrypoint {
-        config.set_entrypoint(entrypoint);
-        // Arguments of the base were meant for the entry point of the base.
-        if spec.cmd.is_none() {
-            config.set_cmd::<&str>(&[]);
+impl ConfigSpec {
+    /// Puts these settings over those of a config. Fails with kind `usage` for a variable or a port that cannot be one.
+    pub fn apply(&self, config: &mut ImageConfig) -> Result<()> {
+        if let Some(entrypoint) = &self.entrypoint {
+            config.set_entrypoint(entrypoint);
+            // Arguments of the base were meant for the entry point of the base.
+            if self.cmd.is_none() {
+                config.set_cmd::<&str>(&[]);
+            }
         }
+        if let Some(cmd) = &self.cmd {
+            config.set_cmd(cmd);
+        }
+        for (key, value) in &self.env {
+            config.set_env(key, value)?;
+        }
+        for (key, value) in &self.labels {
+            config.set_label(key, value);
+        }
+        for port in &self.ports {
+            config.add_exposed_port(port)?;
+        }
+        for volume in &self.volumes {
+            config.add_volume(volume);
+        }
+        if let Some(user) = &self.user {
+            config.set_user(user);
+        }
+        if let Some(workdir) = &self.workdir {
+            config.set_working_dir(workdir);
+        }
+        if let Some(signal) = &self.stop_signal {
+            config.set_stop_signal(signal);
+        }
+        if let Some(author) = &self.author {
+            config.set_author(author);
+        }
+        Ok(())
     }
-    if let Some(cmd) = &spec.cmd {
-        config.set_cmd(cmd);
-    }
-    for (key, value) in &spec.env {
-        config.set_env(key, value)?;
-    }
-    for (key, value) in &spec.labels {
-        config.set_label(key, value);
-    }
-    for port in &spec.ports {
-        config.add_exposed_port(port)?;
-    }
-    for volume in &spec.volumes {
-        config.add_volume(volume);
-    }
-    if let Some(user) = &spec.user {
-        config.set_user(user);
-    }
-    if let Some(workdir) = &spec.workdir {
-        config.set_working_dir(workdir);
-    }
-    if let Some(signal) = &spec.stop_signal {
-        config.set_stop_signal(signal);
-    }
-    if let Some(author) = &spec.author {
-        config.set_author(author);
-    }
-    Ok(())
 }

@@ -169,7 +169,7 @@ pub enum Devices {
 }
 
 /// What the config of the image says beyond its base.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigSpec {
     /// Replaces the entry point; without a `cmd` of its own it also clears the base's.
     pub entrypoint: Option<Vec<String>>,

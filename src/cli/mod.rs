@@ -7,6 +7,7 @@
 //! Guarantees: every failure is an [`Error`](crate::error::Error) whose kind gives the exit code, and is told on stderr (see `failure`);
 //! with `--format json` stdout carries one JSON document or nothing, and stderr of a failed run ends with one JSON line.
 
+mod annotation;
 mod args;
 mod bytes;
 mod clock;
@@ -15,8 +16,10 @@ mod context;
 mod environment;
 mod failure;
 mod host;
+mod layers;
 mod output;
 mod progress;
+mod settings;
 mod signals;
 mod style;
 mod table;

@@ -14,6 +14,9 @@ pub struct Timestamps {
 /// 9999-12-30T22:00:00Z: the last moment that RFC 3339 can write in every time zone.
 const LAST: u64 = 253_402_207_200;
 
+/// 0001-01-01T00:00:00Z, which is what Go programs write where they know no time.
+const FIRST: i64 = -62_135_596_800;
+
 impl Timestamps {
     /// Fails with kind `usage` when `epoch` lies after the year 9999, which RFC 3339 cannot write.
     pub fn at(epoch: u64) -> Result<Self> {
@@ -42,6 +45,23 @@ impl Timestamps {
     /// `created` as the documents write it: RFC 3339 in UTC, whole seconds.
     pub fn created(self) -> String {
         jiff::Timestamp::from_second(self.epoch.min(LAST).cast_signed()).map_or_else(|_| "1970-01-01T00:00:00Z".to_owned(), |t| t.to_string())
+    }
+
+    /// Reads a moment as people write it: RFC 3339, decimal seconds since 1970, or `epoch` for the moment of this run. Returns it as the documents
+    /// write it. Fails with kind `usage`.
+    pub fn moment(self, text: &str) -> Result<String> {
+        if text == "epoch" {
+            return Ok(self.created());
+        }
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let seconds = text.parse().ok().and_then(|seconds| Timestamps::at(seconds).ok());
+            return seconds.map(Timestamps::created).ok_or_else(|| Error::usage(format!("{text} seconds lie after the year 9999")));
+        }
+        let moment = text.parse::<jiff::Timestamp>().ok().filter(|moment| (FIRST..=LAST.cast_signed()).contains(&moment.as_second()));
+        moment.map(|moment| moment.to_string()).ok_or_else(|| {
+            Error::usage(format!("`{}` is no moment", crate::spec::text::shown(text)))
+                .hint("write RFC 3339 such as 2026-01-31T12:00:00Z, seconds since 1970, or epoch for SOURCE_DATE_EPOCH")
+        })
     }
 
     /// A file time in whole seconds, not later than the epoch. Fractions are cut off, not rounded.
@@ -81,6 +101,24 @@ mod tests {
     fn rep_12_garbage_is_refused() {
         for text in ["", "-1", "+1", " 1", "1.5", "0x10", "abc", "99999999999999999999", "253402300800"] {
             assert!(Timestamps::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_written_in_one_form() {
+        let run = Timestamps::at(1_700_000_000).expect("valid");
+        for (text, written) in [
+            ("epoch", "2023-11-14T22:13:20Z"),
+            ("0", "1970-01-01T00:00:00Z"),
+            ("1700000000", "2023-11-14T22:13:20Z"),
+            ("2023-11-14T22:13:20Z", "2023-11-14T22:13:20Z"),
+            ("2023-11-14T23:13:20.5+01:00", "2023-11-14T22:13:20.5Z"),
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(run.moment(text).expect(text), written);
+        }
+        for text in ["", "now", "2023-11-14", "2023-11-14T22:13:20", "-1", "99999999999999", "-000001-01-01T00:00:00Z"] {
+            assert_eq!(run.moment(text).expect_err(text).kind(), crate::error::ErrorKind::Usage);
         }
     }
 

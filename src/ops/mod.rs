@@ -4,6 +4,7 @@
 
 pub mod build;
 pub mod copy;
+pub mod edit;
 pub mod index;
 pub mod inspect;
 pub mod list;

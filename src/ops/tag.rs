@@ -55,7 +55,7 @@ pub fn tag(request: &TagRequest) -> Result<TagReport> {
     let layout = Layout::open(&request.layout, request.options.clone())?;
     layout.update_index(|index| {
         let source = request.image.select(index)?.clone();
-        let names = new_names(request, index, &source)?;
+        let names = new_names(&request.names, &request.image, index, &source)?;
         let new: Vec<Descriptor> = names.iter().map(|name| named(&source, name)).collect();
         let given = given(index, &names, &source.digest);
         entries::enter(index, &new);
@@ -69,12 +69,12 @@ fn named(source: &Descriptor, name: &ImageName) -> Descriptor {
     entry
 }
 
-/// The new names in full, each once.
-fn new_names(request: &TagRequest, index: &ImageIndex, source: &Descriptor) -> Result<Vec<ImageName>> {
-    let has_word = request.names.iter().any(|name| !name.contains(['/', ':', '@']));
-    let repository = if has_word { repository(&request.image, index, source)? } else { None };
+/// The names `wanted` for the image `source`, which `image` selected, in full, each once. Kind `usage`.
+pub(super) fn new_names(wanted: &[String], image: &Selector, index: &ImageIndex, source: &Descriptor) -> Result<Vec<ImageName>> {
+    let has_word = wanted.iter().any(|name| !name.contains(['/', ':', '@']));
+    let repository = if has_word { repository(image, index, source)? } else { None };
     let mut names: Vec<ImageName> = Vec::new();
-    for name in &request.names {
+    for name in wanted {
         let name = ImageName::parse_within(name, repository.as_deref())?;
         if !names.contains(&name) {
             names.push(name);
@@ -105,8 +105,8 @@ fn repository(selector: &Selector, index: &ImageIndex, source: &Descriptor) -> R
     }
 }
 
-/// What each name is to the entries as they are.
-fn given(index: &ImageIndex, names: &[ImageName], digest: &Digest) -> Vec<GivenName> {
+/// What each name is to the entries as they are, where it is to stand on `digest`.
+pub(super) fn given(index: &ImageIndex, names: &[ImageName], digest: &Digest) -> Vec<GivenName> {
     let wanted: HashSet<Identity> = names.iter().map(Identity::of).collect();
     let mut before: HashMap<Identity, Vec<&Digest>> = HashMap::new();
     for entry in &index.manifests {

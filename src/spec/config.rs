@@ -164,6 +164,15 @@ impl ImageConfig {
         self.0.insert("history".into(), history.iter().map(history_value).collect());
     }
 
+    /// Whether both say the same: in the document and in its `config`, a field with nothing in it and a missing one do not differ.
+    pub fn says_the_same_as(&self, other: &ImageConfig) -> bool {
+        let top = |config: &ImageConfig| -> Map<String, Value> {
+            let fields = config.0.iter().filter(|(key, value)| key.as_str() != "config" && !settings::is_empty(value));
+            fields.map(|(key, value)| (key.clone(), value.clone())).collect()
+        };
+        self.settings() == other.settings() && top(self) == top(other)
+    }
+
     /// A field at the top of the document, larder's own among them.
     pub fn field(&self, key: &str) -> Option<&Value> {
         self.0.get(key)

@@ -8,6 +8,7 @@ mod cli;
 mod concurrency;
 mod copy;
 mod determinism;
+mod edit;
 mod index;
 mod inspect;
 mod interop;

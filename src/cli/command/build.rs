@@ -6,20 +6,18 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::build::destination::Destination;
 use crate::build::place::{At, Place};
-use crate::build::spec::{AnnotationSpec, BaseSpec, BuildSpec, CopySpec, Devices, LayerSource, LayerSpec, Level, RootfsSpec, Step, TarSpec};
-use crate::build::template::Template;
+use crate::build::spec::{BaseSpec, BuildSpec};
 use crate::build::{Cache, Shape, file};
-use crate::cli::bytes;
 use crate::cli::context::Context;
-use crate::cli::host;
+use crate::cli::layers::LayerFlags;
 use crate::cli::output::Report;
+use crate::cli::settings::SettingFlags;
 use crate::cli::style::Style;
 use crate::cli::table::{Align, Table};
+use crate::cli::{annotation, bytes, host};
 use crate::error::{Error, IoContext, Result};
 use crate::layer::Codec;
-use crate::layer::changeset::Owner;
 use crate::ops::build::{self, BuildPlanReport, BuildReport, BuildRequest, Output};
 use crate::spec::name::ImageName;
 use crate::spec::{Platform, text};
@@ -54,42 +52,10 @@ pub(crate) struct Args {
     /// Image in a layout to build upon
     #[arg(long, value_name = "oci:DIR[:NAME]")]
     base: Option<String>,
-    /// Tree that becomes a layer as it is; {os}, {arch} and {variant} stand for the platform; may be repeated
-    #[arg(long, value_name = "DIR")]
-    rootfs: Vec<String>,
-    /// Archive that becomes a layer, plain or compressed; may be repeated
-    #[arg(long, value_name = "FILE")]
-    tar: Vec<String>,
-    /// Files to copy into the image; may be repeated
-    #[arg(long, value_name = "SRC=DEST")]
-    copy: Vec<String>,
-    /// Program to run: one word, or a JSON list
-    #[arg(long, value_name = "PROGRAM")]
-    entrypoint: Option<String>,
-    /// Default arguments: one word, or a JSON list
-    #[arg(long, value_name = "ARGUMENT")]
-    cmd: Option<String>,
-    /// Variable for the program; may be repeated
-    #[arg(long, short, value_name = "KEY=VALUE")]
-    env: Vec<String>,
-    /// Label of the image; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    label: Vec<String>,
-    /// User that the program runs as
-    #[arg(long, short, value_name = "USER[:GROUP]")]
-    user: Option<String>,
-    /// Directory that the program starts in
-    #[arg(long, short, value_name = "DIR")]
-    workdir: Option<String>,
-    /// Port that the program listens on; may be repeated
-    #[arg(long, value_name = "PORT[/PROTOCOL]")]
-    expose: Vec<String>,
-    /// Directory that holds data of its own; may be repeated
-    #[arg(long, value_name = "DIR")]
-    volume: Vec<String>,
-    /// Signal that stops the program
-    #[arg(long, value_name = "SIGNAL")]
-    stop_signal: Option<String>,
+    #[command(flatten)]
+    layers: LayerFlags,
+    #[command(flatten)]
+    settings: SettingFlags,
     /// Annotation of a document: manifest, index, manifest-descriptor or index-descriptor; may be repeated
     #[arg(long, value_name = "[LEVEL[[PLATFORM]],…:]KEY=VALUE")]
     annotation: Vec<String>,
@@ -159,10 +125,10 @@ fn spec(args: Args, host: &Platform) -> Result<BuildSpec> {
         spec.base = Some(BaseSpec { location, relative_to: PathBuf::new() });
     }
     spec.compression = args.compression.or(spec.compression);
-    spec.layers.extend(layers(&args)?);
-    config(&args, &mut spec)?;
+    spec.layers.extend(args.layers.specs()?);
+    args.settings.apply(&mut spec.config)?;
     for written in &args.annotation {
-        spec.annotations.extend(annotation(written)?);
+        spec.annotations.extend(annotation::set(written)?);
     }
     if spec.layers.is_empty() && spec.base.is_none() {
         return Err(
@@ -183,7 +149,6 @@ fn read_file(args: &Args) -> Result<BuildSpec> {
     if name.to_string_lossy().to_lowercase().ends_with("file") {
         return Err(dockerfile(&path));
     }
-    let has_layers = !(args.rootfs.is_empty() && args.tar.is_empty() && args.copy.is_empty());
     match std::fs::read(&path) {
         Ok(bytes) => {
             let shown = text::path(&path).into_owned();
@@ -194,7 +159,7 @@ fn read_file(args: &Args) -> Result<BuildSpec> {
             if !args.context.is_dir() {
                 return Err(Error::not_found(format!("the context {} is not a directory", text::path(&args.context))).subject(text::path(&args.context)));
             }
-            if has_layers || args.base.is_some() {
+            if !args.layers.is_empty() || args.base.is_some() {
                 return Ok(BuildSpec { context: args.context.clone(), ..BuildSpec::default() });
             }
             if let Some(found) = ["Dockerfile", "Containerfile"].iter().map(|name| args.context.join(name)).find(|path| path.exists()) {
@@ -210,107 +175,6 @@ fn dockerfile(path: &Path) -> Error {
     Error::unsupported(format!("{}: this version builds from larder.toml and from flags, not from Dockerfiles", text::path(path)))
         .subject(text::path(path))
         .hint("describe the image in a larder.toml, or build it elsewhere and use it as a base")
-}
-
-fn layers(args: &Args) -> Result<Vec<LayerSpec>> {
-    let layer = |place: Place, source| LayerSpec { place, comment: None, platforms: Vec::new(), source };
-    let template = |flag: &str, from: &String| {
-        let from = At::new(from.clone(), Place::flag(format!("{flag} {from}")));
-        Ok::<_, Error>(At::new(Template::parse(&from)?, from.place))
-    };
-    let mut layers = Vec::new();
-    for from in &args.rootfs {
-        let from = template("--rootfs", from)?;
-        let place = from.place.clone();
-        layers.push(layer(place, LayerSource::Rootfs(RootfsSpec { from, exclude: Vec::new(), owner: Owner::Keep, devices: Devices::Keep })));
-    }
-    for from in &args.tar {
-        let from = template("--tar", from)?;
-        layers.push(layer(from.place.clone(), LayerSource::Tar(TarSpec { from, devices: Devices::Keep })));
-    }
-    let mut steps = Vec::new();
-    for written in &args.copy {
-        let place = Place::flag(format!("--copy {written}"));
-        // The destination has no `=`, a source path may.
-        let Some((from, to)) = written.rsplit_once('=').filter(|(from, to)| !from.is_empty() && !to.is_empty()) else {
-            return Err(place.usage("is not SRC=DEST").hint("for example --copy dist/{arch}/=/usr/local/bin/"));
-        };
-        let from = At::new(from.to_owned(), place.clone());
-        let to = Destination::parse(&At::new(to.to_owned(), place))?;
-        steps.push(Step::Copy(CopySpec::new(At::new(Template::parse(&from)?, from.place), to)));
-    }
-    if let Some(first) = steps.first() {
-        layers.push(layer(first.place().clone(), LayerSource::Steps(steps)));
-    }
-    Ok(layers)
-}
-
-fn config(args: &Args, spec: &mut BuildSpec) -> Result<()> {
-    let config = &mut spec.config;
-    if let Some(entrypoint) = &args.entrypoint {
-        config.entrypoint = Some(words("--entrypoint", entrypoint)?);
-    }
-    if let Some(cmd) = &args.cmd {
-        config.cmd = Some(words("--cmd", cmd)?);
-    }
-    for pair in &args.env {
-        config.env.push(key_value("--env", pair)?);
-    }
-    for pair in &args.label {
-        config.labels.push(key_value("--label", pair)?);
-    }
-    config.ports.extend(args.expose.iter().cloned());
-    config.volumes.extend(args.volume.iter().cloned());
-    config.user = args.user.clone().or(config.user.take());
-    config.workdir = args.workdir.clone().or(config.workdir.take());
-    config.stop_signal = args.stop_signal.clone().or(config.stop_signal.take());
-    Ok(())
-}
-
-/// One word, or a JSON list of words. Shells are not guessed at.
-fn words(flag: &str, written: &str) -> Result<Vec<String>> {
-    if !written.starts_with('[') {
-        return Ok(vec![written.to_owned()]);
-    }
-    serde_json::from_str(written)
-        .map_err(|error| Place::flag(flag).usage("is not a JSON list of strings").because(error).hint(r#"for example '["/bin/sh", "-c"]'"#))
-}
-
-fn key_value(flag: &str, written: &str) -> Result<(String, String)> {
-    match written.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(Place::flag(format!("{flag} {written}")).usage("is not KEY=VALUE")),
-    }
-}
-
-/// `[LEVEL[[PLATFORM]],…:]KEY=VALUE` as buildx reads it.
-fn annotation(written: &str) -> Result<Vec<AnnotationSpec>> {
-    let place = Place::flag(format!("--annotation {written}"));
-    let (left, value) = written.split_once('=').ok_or_else(|| place.usage("is not KEY=VALUE"))?;
-    let prefixed = left.split_once(':').and_then(|(prefix, key)| Some((levels(prefix)?, key)));
-    let (levels, key) = prefixed.unwrap_or_else(|| (vec![(Level::Manifest, None)], left));
-    if key.is_empty() {
-        return Err(place.usage("has no key"));
-    }
-    let spec = |(level, platform): (Level, Option<String>)| {
-        let platform =
-            platform.map(|platform| Platform::parse(&platform).map_err(|error| place.wrap(error, "has a platform that cannot be read"))).transpose()?;
-        Ok(AnnotationSpec { place: place.clone(), level, platform, key: key.to_owned(), value: value.to_owned() })
-    };
-    levels.into_iter().map(spec).collect()
-}
-
-/// The levels before the colon; none where the text is part of a key.
-fn levels(prefix: &str) -> Option<Vec<(Level, Option<String>)>> {
-    let level = |item: &str| {
-        let (name, platform) = match item.split_once('[') {
-            Some((name, rest)) => (name, Some(rest.strip_suffix(']')?.to_owned())),
-            None => (item, None),
-        };
-        let (_, level) = Level::NAMES.into_iter().find(|(known, _)| *known == name)?;
-        Some((level, platform))
-    };
-    prefix.split(',').map(level).collect()
 }
 
 /// The result, as a person reads it.
@@ -375,29 +239,5 @@ impl Report for PlanText {
             writeln!(out, "{} {}", style.strong("would write"), text::shown(output))?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn annotations_are_read_as_buildx_reads_them() {
-        let one = annotation("a=b=c").expect("valid");
-        assert_eq!((one[0].level, one[0].key.as_str(), one[0].value.as_str()), (Level::Manifest, "a", "b=c"));
-        let two = annotation("index,manifest[linux/arm64]:a=b").expect("valid");
-        assert_eq!((two[0].level, two[1].level), (Level::Index, Level::Manifest));
-        assert_eq!(two[1].platform, Some(Platform::parse("linux/arm64").expect("valid")));
-        let colon = annotation("http://x:key=v").expect("valid");
-        assert_eq!(colon[0].key, "http://x:key");
-        assert!(annotation("a").is_err() && annotation("index:=b").is_err() && annotation("manifest[no/such/plat/form]:a=b").is_err());
-    }
-
-    #[test]
-    fn words_are_a_word_or_a_list() {
-        assert_eq!(words("--cmd", "a b").expect("valid"), ["a b"]);
-        assert_eq!(words("--cmd", r#"["a", "b"]"#).expect("valid"), ["a", "b"]);
-        assert!(words("--cmd", "[a]").is_err());
     }
 }

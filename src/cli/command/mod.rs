@@ -5,6 +5,7 @@
 
 mod build;
 mod copy;
+mod edit;
 mod index;
 mod inspect;
 mod list;
@@ -36,6 +37,7 @@ macro_rules! commands {
 commands! {
     Build => build,
     Copy => copy,
+    Edit => edit,
     Index => index,
     List => list,
     Inspect => inspect,

@@ -2,7 +2,7 @@
 //!
 //! An empty value and a missing one are the same. Setters leave every other field of the section as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -42,6 +42,9 @@ impl ImageConfig {
 
     /// Removes a variable of the environment.
     pub fn remove_env(&mut self, name: &str) {
+        if !self.env().iter().any(|item| item.split('=').next() == Some(name)) {
+            return;
+        }
         let left: Vec<String> = self.env().into_iter().filter(|item| item.split('=').next() != Some(name)).collect();
         set_texts(self.settings_mut(), "Env", &left);
     }
@@ -109,6 +112,9 @@ impl ImageConfig {
 
     /// Removes a label.
     pub fn remove_label(&mut self, key: &str) {
+        if !self.labels().contains_key(key) {
+            return;
+        }
         object(self.settings_mut(), "Labels").remove(key);
         self.drop_empty("Labels");
     }
@@ -155,6 +161,20 @@ impl ImageConfig {
         };
     }
 
+    /// The fields of the section that say something.
+    pub(super) fn settings(&self) -> BTreeMap<&str, &Value> {
+        let settings = self.0.get("config").and_then(Value::as_object).into_iter().flatten();
+        settings.filter(|(_, value)| !is_empty(value)).map(|(key, value)| (key.as_str(), value)).collect()
+    }
+
+    /// What differs between the settings of two configs, for people: the names of variables, labels, ports and volumes, and of other fields.
+    pub fn changed_settings(&self, before: &ImageConfig) -> Vec<String> {
+        let (after, before) = (self.settings(), before.settings());
+        let keys: BTreeSet<&str> = after.keys().chain(before.keys()).copied().collect();
+        let differs = keys.into_iter().filter(|key| after.get(key) != before.get(key));
+        differs.flat_map(|key| changed_items(key, before.get(key).copied(), after.get(key).copied())).collect()
+    }
+
     /// Every field that larder reads has the type that it expects.
     pub(super) fn validate_settings(&self) -> Result<()> {
         let Some(settings) = self.0.get("config").and_then(Value::as_object) else { return Ok(()) };
@@ -198,6 +218,46 @@ fn words(value: Option<&Value>) -> Vec<String> {
         Some(Value::String(word)) => vec![word.clone()],
         other => texts(other),
     }
+}
+
+/// Null, and what has nothing in it: tools write it where others leave the field out.
+pub(super) fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// The parts of a field that differ.
+fn changed_items(key: &str, before: Option<&Value>, after: Option<&Value>) -> Vec<String> {
+    let word = match key {
+        "Env" => "env",
+        "Labels" => "label",
+        "ExposedPorts" => "port",
+        "Volumes" => "volume",
+        "WorkingDir" => "workdir",
+        "StopSignal" => "stop signal",
+        other => return vec![text::shown(&other.to_lowercase()).into_owned()],
+    };
+    let items = |value: Option<&Value>| -> BTreeMap<String, Value> {
+        match value {
+            Some(Value::Object(members)) => members.clone().into_iter().collect(),
+            Some(Value::Array(_)) => texts(value)
+                .into_iter()
+                .map(|item| item.split_once('=').map_or((item.clone(), Value::Null), |(name, value)| (name.into(), value.into())))
+                .collect(),
+            _ => BTreeMap::new(),
+        }
+    };
+    let (before, after) = (items(before), items(after));
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let differing: Vec<String> =
+        names.into_iter().filter(|name| before.get(*name) != after.get(*name)).map(|name| format!("{word} {}", text::shown(name))).collect();
+    // Only the order or a repetition differs, or it is a single text.
+    if differing.is_empty() { vec![word.to_owned()] } else { differing }
 }
 
 fn is_variable(item: &Value, name: &str) -> bool {

@@ -183,6 +183,48 @@ fn settings_read_back_and_empty_ones_disappear() {
     assert_eq!(parse(&json!({"config": {"Cmd": "/bin/sh"}})).expect("an old form").cmd(), ["/bin/sh"]);
 }
 
+#[test]
+fn what_says_the_same_is_the_same_whoever_wrote_it() {
+    let base = json!({"architecture": "a", "os": "b", "config": {"Cmd": ["x"], "Env": ["A=1", "B=2"], "X": 0}});
+    let config = parse(&base).expect("readable");
+    for (same, patch) in [
+        (true, json!({"Cmd": ["x"], "Env": ["A=1", "B=2"], "X": 0, "Entrypoint": null, "User": "", "Labels": {}, "OnBuild": []})),
+        (false, json!({"Cmd": ["x"], "Env": ["B=2", "A=1"], "X": 0})),
+        (false, json!({"Cmd": ["x"], "Env": ["A=1", "B=2"], "X": false})),
+        (false, json!({"Cmd": ["x"], "Env": ["A=1", "B=2"]})),
+    ] {
+        let mut other = base.clone();
+        other["config"] = patch;
+        other["history"] = json!(null);
+        assert_eq!(config.says_the_same_as(&parse(&other).expect("readable")), same, "{other}");
+    }
+    let mut other = parse(&base).expect("readable");
+    other.set_author("me");
+    assert!(!config.says_the_same_as(&other));
+    // Taking away what is not there does not even make a section.
+    let mut bare = parse(&json!({"os": "b"})).expect("readable");
+    bare.remove_env("A");
+    bare.remove_label("l");
+    assert_eq!(bare.field("config"), None);
+}
+
+#[test]
+fn changed_settings_are_named_without_their_values() {
+    let before = parse(&json!({"config": {"Env": ["A=1", "B=2"], "Labels": {"l": "1"}, "User": "x", "Healthcheck": {"Test": ["NONE"]}}})).expect("readable");
+    let mut after = before.clone();
+    assert_eq!(after.changed_settings(&before), [""; 0]);
+    after.set_env("B", "secret").expect("a variable");
+    after.set_env("C", "3").expect("a variable");
+    after.remove_env("A");
+    after.set_label("m", "2");
+    after.set_user("y");
+    after.add_exposed_port("80").expect("a port");
+    after.set_setting("Healthcheck", Value::Null);
+    assert_eq!(after.changed_settings(&before), ["env A", "env B", "env C", "port 80/tcp", "healthcheck", "label m", "user"]);
+    let twice = parse(&json!({"config": {"Env": ["A=1", "A=1"]}})).expect("readable");
+    assert_eq!(parse(&json!({"config": {"Env": ["A=1"]}})).expect("readable").changed_settings(&twice), ["env"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -1,0 +1,153 @@
+//! A new image from an old one.
+//!
+//! ```text
+//! entry --read--> Tree --plan--> ImagePlan* --make--> layers --write--> configs, manifests, indexes --> names
+//! ```
+//!
+//! Everything is read and decided before anything is written, and names change last, in one step. Changes are made in one order, whatever the order in
+//! which they were asked for: settings of the config, then annotations.
+//!
+//! What no change reaches is not written again: its bytes and its digest stay, in the middle of an index as for a whole image. History stays
+//! truthful: it has one step for each layer, and what an edit did to the config is a step without one. An attestation or a signature tells of the very
+//! bytes that it was made for; where it stands in the same index as an image that changed it is left out of the new index, and the report says so. The
+//! old image stays in the layout with all that belongs to it, until garbage collection finds it without a name.
+//!
+//! Kinds of errors: `usage` for a change that makes no sense for the image, `not_found`, `unsupported` for what is no image, `corrupt`, and `conflict`
+//! where another process moved the name meanwhile.
+
+mod annotations;
+mod image;
+mod index;
+mod names;
+mod report;
+mod stack;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::build::spec::{AnnotationSpec, ConfigSpec};
+use crate::error::Result;
+use crate::exec::Run;
+use crate::spec::{Descriptor, Platform, Selector, text};
+use crate::store::layout::{Layout, Options};
+
+pub use report::{DroppedReport, EditPlanReport, EditReport, ImagePlanReport, ImageReport, UntouchedReport};
+
+use image::{ImagePlan, Rewritten};
+use names::Naming;
+use tree::Tree;
+
+/// Which image to edit, and how.
+#[derive(Clone, Debug)]
+pub struct EditRequest {
+    /// The directory of the layout.
+    pub layout: PathBuf,
+    /// The image.
+    pub image: Selector,
+    /// Names for the new image, as for [`tag`](super::tag); with none the names that the image was selected by move to the new one.
+    pub names: Vec<String>,
+    /// The platforms to edit; empty means all.
+    pub platforms: Vec<Platform>,
+    /// What to change.
+    pub changes: Changes,
+    /// How the layout is opened.
+    pub options: Options,
+}
+
+/// What to change.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// Settings of the configs.
+    pub settings: SettingChanges,
+    /// Annotations of documents; those that are taken away go before others come.
+    pub annotations: Vec<AnnotationChange>,
+}
+
+/// What to change in the configs.
+#[derive(Clone, Debug, Default)]
+pub struct SettingChanges {
+    /// Variables to remove; before others are set.
+    pub unset_env: Vec<String>,
+    /// Labels to remove; before others are set.
+    pub unset_labels: Vec<String>,
+    /// Settings to add or to replace.
+    pub set: ConfigSpec,
+    /// When the image was made, as RFC 3339.
+    pub created: Option<String>,
+}
+
+/// A change of an annotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnnotationChange {
+    /// It is added or replaced.
+    Set(AnnotationSpec),
+    /// It is removed where it is; the value means nothing.
+    Unset(AnnotationSpec),
+}
+
+impl Changes {
+    /// Whether nothing is asked for.
+    pub fn is_nothing(&self) -> bool {
+        self.settings.is_nothing() && self.annotations.is_empty()
+    }
+}
+
+impl SettingChanges {
+    fn is_nothing(&self) -> bool {
+        self.unset_env.is_empty() && self.unset_labels.is_empty() && self.set == ConfigSpec::default() && self.created.is_none()
+    }
+}
+
+/// What is decided before anything is written.
+struct Plan {
+    layout: Layout,
+    naming: Naming,
+    tree: Tree,
+    /// By position in the tree.
+    images: BTreeMap<usize, ImagePlan>,
+    /// What is done beside the images, for people.
+    around: Vec<String>,
+}
+
+/// Says what would be done. Reads documents and writes nothing.
+pub fn plan(run: &Run, request: &EditRequest) -> Result<EditPlanReport> {
+    let plan = prepare(run, request)?;
+    Ok(report::planned(&plan))
+}
+
+/// Makes the new image and moves or gives the names.
+pub fn execute(run: &Run, request: &EditRequest) -> Result<EditReport> {
+    let plan = prepare(run, request)?;
+    let mut rewritten: BTreeMap<usize, Rewritten> = BTreeMap::new();
+    for (position, image) in &plan.images {
+        run.cancel.check()?;
+        rewritten.insert(*position, image.rewrite(plan.tree.image(*position), &request.changes)?);
+    }
+    for (position, image) in &rewritten {
+        image.write(plan.tree.image(*position), &plan.layout)?;
+    }
+    let rebuilt = index::rebuild(&plan.tree, &rewritten, &request.changes)?;
+    rebuilt.write(&plan.layout)?;
+    run.cancel.check()?;
+    let named = plan.naming.commit(&plan.layout, &rebuilt.root, &rebuilt.gone, &request.changes)?;
+    Ok(report::done(&plan, &rewritten, &rebuilt, named))
+}
+
+fn prepare(run: &Run, request: &EditRequest) -> Result<Plan> {
+    let layout = Layout::open(&request.layout, request.options.clone())?;
+    let naming = Naming::of(&layout, request)?;
+    let root = naming.root();
+    let tree = Tree::read(run, &layout, root, &request.platforms).map_err(|error| error.context(cannot(request, root)))?;
+    annotations::check(&tree, &request.changes.annotations)?;
+    let images = tree.images().map(|(position, image)| Ok((position, ImagePlan::new(run, image, &request.changes)?)));
+    let images = images.collect::<Result<_>>()?;
+    let around = annotations::around(&tree, naming.root(), &request.changes.annotations);
+    Ok(Plan { layout, naming, tree, images, around })
+}
+
+fn cannot(request: &EditRequest, root: &Descriptor) -> String {
+    format!("cannot edit {} in oci:{}", root.digest, text::path(&request.layout))
+}

@@ -1,0 +1,6 @@
+//! Edits of layouts that are made here, document by document.
+
+mod documents;
+mod graph;
+mod naming;
+mod sample;

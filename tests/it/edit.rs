@@ -1,0 +1,189 @@
+//! `larder edit`: new images from old ones, judged by other tools.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::image::{Ran, config_of, manifest_of, ran, read_index};
+use crate::support::process::{Runs as _, checkout, temp};
+use crate::support::sound::assert_layout_is_sound;
+use crate::support::tools::tool;
+
+/// A layout with the sample under its two names.
+struct Hello {
+    temp: TempDir,
+}
+
+impl Hello {
+    fn new() -> Hello {
+        let hello = Hello { temp: temp() };
+        let context = checkout("testdata/hello");
+        succeeded(&["build", context.to_str().expect("UTF-8"), "--no-cache", "--quiet", "-o", &hello.at("")]);
+        hello
+    }
+
+    fn path(&self) -> PathBuf {
+        self.temp.path().join("out")
+    }
+
+    /// The location of the layout with `rest` behind it.
+    fn at(&self, rest: &str) -> String {
+        format!("oci:{}{rest}", self.path().display())
+    }
+
+    fn digest(&self, tag: &str) -> String {
+        let index = read_index(&self.path());
+        let entries = index["manifests"].as_array().expect("a list");
+        let entry = entries.iter().find(|entry| entry["annotations"]["org.opencontainers.image.ref.name"] == tag).expect("the tag is there");
+        entry["digest"].as_str().expect("a digest").to_owned()
+    }
+
+    fn edit(&self, image: &str, more: &[&str]) -> Ran {
+        let image = self.at(image);
+        ran(&[&["edit", &image], more, &["--format", "json"]].concat())
+    }
+
+    /// Edits, and proves the layout by other means and by larder's own.
+    #[track_caller]
+    fn edited(&self, image: &str, more: &[&str]) -> Value {
+        let ran = self.edit(image, more);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_layout_is_sound(&self.path());
+        succeeded(&["verify", "--deep", "--quiet", &self.at("")]);
+        ran.json()
+    }
+}
+
+#[track_caller]
+fn succeeded(arguments: &[&str]) -> Ran {
+    let ran = ran(arguments);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    ran
+}
+
+#[test]
+fn settings_and_annotations_are_what_skopeo_and_umoci_read() {
+    let hello = Hello::new();
+    let before = hello.digest("1.4.2");
+    let report = hello.edited(
+        ":1.4.2",
+        &[
+            "-t",
+            "1.4.3",
+            "--env",
+            "GREETING=hallo",
+            "--unset-env",
+            "NONE",
+            "--label",
+            "a=b",
+            "--user",
+            "1000:1000",
+            "--workdir",
+            "/tmp",
+            "--expose",
+            "80",
+            "--volume",
+            "/data",
+            "--stop-signal",
+            "SIGINT",
+            "--cmd",
+            r#"["-v", "x"]"#,
+            "--created",
+            "1700000000",
+            "--annotation",
+            "manifest[linux/arm64]:k=v",
+            "--annotation",
+            "index:i=j",
+        ],
+    );
+    assert_eq!((hello.digest("1.4.2"), report["before"].as_str()), (before.clone(), Some(before.as_str())));
+    assert_eq!(report["digest"].as_str(), Some(hello.digest("1.4.3").as_str()));
+    assert_eq!(report["names"], json!([{"name": "registry.example/team/hello:1.4.3", "added": true}]));
+    assert_eq!(report["images"].as_array().map(Vec::len), Some(3));
+
+    let (Some(skopeo), Some(umoci)) = (tool("skopeo"), tool("umoci")) else { return };
+    let config = |architecture: &str| -> Value {
+        let options = ["--override-os", "linux", "--override-arch", architecture, "inspect", "--config", &hello.at(":1.4.3")];
+        serde_json::from_str(&Command::new(&skopeo).args(options).succeeds()).expect("JSON")
+    };
+    for architecture in ["amd64", "arm64"] {
+        let config = config(architecture);
+        let settings = &config["config"];
+        assert_eq!((&settings["User"], &settings["WorkingDir"], &settings["StopSignal"]), (&json!("1000:1000"), &json!("/tmp"), &json!("SIGINT")));
+        assert_eq!((&settings["Cmd"], &settings["Labels"]["a"]), (&json!(["-v", "x"]), &json!("b")));
+        assert!(settings["Env"].as_array().is_some_and(|env| env.contains(&json!("GREETING=hallo"))));
+        assert_eq!(
+            (&config["created"], &settings["ExposedPorts"], &settings["Volumes"]),
+            (&json!("2023-11-14T22:13:20Z"), &json!({"80/tcp": {}}), &json!({"/data": {}}))
+        );
+    }
+    let index: Value = serde_json::from_str(&Command::new(&skopeo).args(["inspect", "--raw", &hello.at(":1.4.3")]).succeeds()).expect("JSON");
+    assert_eq!(index["annotations"]["i"], "j");
+    assert_eq!(manifest_of(&hello.path(), "1.4.3", "arm64")["annotations"]["k"], "v");
+    assert_eq!(manifest_of(&hello.path(), "1.4.3", "amd64")["annotations"]["k"], Value::Null);
+    // umoci does not choose a platform, so it gets an image of one.
+    let one = hello.temp.path().join("one");
+    succeeded(&["copy", "--platform", "linux/amd64", &hello.at(":1.4.3"), &format!("oci:{}", one.display())]);
+    let stat: Value =
+        serde_json::from_str(&Command::new(umoci).args(["stat", "--json", "--image", &format!("{}:1.4.3", one.display())]).succeeds()).expect("JSON");
+    let history = stat["history"].as_array().expect("a list");
+    let last = history.last().expect("a step");
+    assert_eq!((&last["empty_layer"], &last["layer"]), (&json!(true), &Value::Null));
+    assert!(last["created_by"].as_str().is_some_and(|text| text.starts_with("larder edit: ")), "{last}");
+}
+
+#[test]
+fn without_a_new_name_the_old_one_moves_and_the_report_says_so() {
+    let hello = Hello::new();
+    let before = hello.digest("latest");
+    let image = hello.at(":latest");
+    let text = succeeded(&["edit", &image, "--env", "A=1", "--platform", "linux/arm64"]).stdout;
+    let after = hello.digest("latest");
+    assert!(before != after && text.contains(&format!("(moved from {before})")) && text.contains(&format!("digest  {after}  (was {before})")), "{text}");
+    assert_eq!(hello.digest("1.4.2"), before);
+    assert_eq!(assert_layout_is_sound(&hello.path()).names, ["1.4.2", "latest"]);
+    for architecture in ["amd64", "arm"] {
+        assert_eq!(manifest_of(&hello.path(), "latest", architecture), manifest_of(&hello.path(), "1.4.2", architecture));
+    }
+    let config = config_of(&hello.path(), &manifest_of(&hello.path(), "latest", "arm64"));
+    assert!(config["config"]["Env"].as_array().is_some_and(|env| env.contains(&json!("A=1"))));
+
+    let again = hello.edited(":latest", &["--env", "A=1", "--platform", "linux/arm64"]);
+    assert_eq!((again["digest"].as_str(), again["before"].as_str()), (Some(after.as_str()), Some(after.as_str())), "what changes nothing keeps the digest");
+}
+
+#[test]
+fn a_dry_run_prints_the_plan_and_writes_nothing() {
+    let hello = Hello::new();
+    let files = |directory: &Path| std::fs::read_dir(directory).expect("listed").count();
+    let before = (hello.digest("1.4.2"), files(&hello.path().join("blobs/sha256")));
+    let plan = hello.edit(":1.4.2", &["--user", "x", "--dry-run"]).json();
+    assert_eq!((&plan["images"][0]["platform"], &plan["images"][0]["changes"]), (&json!("linux/amd64"), &json!(["user"])));
+    assert_eq!((hello.digest("1.4.2"), files(&hello.path().join("blobs/sha256"))), before);
+}
+
+#[test]
+fn bad_calls_are_one_clear_error_and_the_layout_stays_as_it_was() {
+    let hello = Hello::new();
+    let before = std::fs::read(hello.path().join("index.json")).expect("readable");
+    for (image, more, exit, words) in [
+        (":1.4.2", &[] as &[&str], 2, "nothing to change"),
+        (":1.4.2", &["--env", "novalue"], 2, "is not KEY=VALUE"),
+        (":1.4.2", &["--env", "A=1", "--platform", "linux/s390x"], 4, "no image for linux/s390x"),
+        (":1.4.2", &["--created", "yesterday"], 2, "`yesterday` is no moment"),
+        (":1.4.2", &["--expose", "http"], 2, "invalid port"),
+        (":1.4.2", &["--annotation", "manifest[linux/s390x]:a=b"], 2, "no image for linux/s390x is edited"),
+        (":1.4.2", &["--env", "A=1", "-t", "bad tag"], 2, "bad tag"),
+        (":absent", &["--env", "A=1"], 4, "no image named `absent`"),
+    ] {
+        let ran = hello.edit(image, more);
+        let error = ran.error();
+        let all = format!("{} {}", error["message"], error["causes"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(exit), ""), "{ran:?}");
+        assert!(all.contains(words), "{words:?} in {all}");
+        assert_eq!(std::fs::read(hello.path().join("index.json")).expect("readable"), before);
+    }
+    assert_layout_is_sound(&hello.path());
+}
