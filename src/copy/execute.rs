@@ -189,7 +189,7 @@ impl Execution<'_> {
     }
 
     fn put(&self, source: &dyn Source, descriptor: &Descriptor) -> Result<()> {
-        let content = source.open(descriptor).map_err(|error| self.cannot(error.side(Side::Source), descriptor))?;
+        let content = source.open_unproved(descriptor).map_err(|error| self.cannot(error.side(Side::Source), descriptor))?;
         let mut counted = Counted { content, task: &self.task, cancel: &self.run.cancel };
         self.destination.put(descriptor, &mut counted).map_err(|error| self.cannot(error, descriptor))
     }

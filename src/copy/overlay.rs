@@ -29,6 +29,13 @@ impl Source for Overlay<'_> {
         }
     }
 
+    fn open_unproved(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
+        match self.made.has(descriptor)? {
+            true => self.made.open_unproved(descriptor),
+            false => self.source.open_unproved(descriptor),
+        }
+    }
+
     fn local_file(&self, descriptor: &Descriptor) -> Result<Option<File>> {
         match self.made.has(descriptor)? {
             true => Ok(None),
