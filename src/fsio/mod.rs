@@ -10,9 +10,11 @@ pub mod lock;
 pub mod place;
 pub mod regular;
 pub mod verify;
+pub mod write_back;
 
 pub use dir::Dir;
 pub use lock::{Lock, Patience};
 pub use place::Placed;
 pub use regular::Regular;
 pub use verify::{Mismatch, VerifyingReader};
+pub use write_back::WriteBack;

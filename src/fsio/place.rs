@@ -39,13 +39,17 @@ pub fn hard_link(source: &File, dir: &Dir, name: &Path) -> io::Result<Option<Pla
         Err(Errno::EXIST) => return Err(Errno::EXIST.into()),
         Err(_) => {}
     }
-    let handle = PathBuf::from(format!("/proc/self/fd/{}", source.as_raw_fd()));
-    match rustix::fs::linkat(CWD, handle, dir, name, AtFlags::SYMLINK_FOLLOW) {
+    match rustix::fs::linkat(CWD, handle(source), dir, name, AtFlags::SYMLINK_FOLLOW) {
         Ok(()) => Ok(Some(Placed::Linked)),
         Err(Errno::NOENT | Errno::MLINK) => Ok(None),
         Err(error) if cannot(error) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// A path that leads to an open file.
+pub(super) fn handle(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// Copies everything from the beginning of `source` into the empty file `target`, sharing blocks where possible.

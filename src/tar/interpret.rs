@@ -23,8 +23,8 @@ pub(super) struct Header<'a> {
 
 /// What a header block is.
 pub(super) enum Item {
-    /// An entry, with what deserves attention.
-    Entry(Entry, Vec<Warning>),
+    /// An entry, with its name as it was written and what deserves attention.
+    Entry { entry: Entry, written: Vec<u8>, warnings: Vec<Warning> },
     /// Says something about the next entry, in this many bytes behind it.
     Extension(Extension, u64),
 }
@@ -153,7 +153,7 @@ impl<'a> Header<'a> {
         if !extensions.is_empty() && self.format == Format::V7 {
             return Err(Error::corrupt("an extended header stands before it in a tar that has none"));
         }
-        Ok(Item::Entry(entry, warnings))
+        Ok(Item::Entry { entry, written: name.to_vec(), warnings })
     }
 
     fn kind(&self, extensions: &Extensions, pax: &Pax, name: &[u8], in_header: &[u8], path: &[u8]) -> Result<EntryKind> {

@@ -4,7 +4,7 @@
 //! records, names with something behind their end, a block of zeros between entries. Sparse files, multi-volume archives and other extensions
 //! are `unsupported`, as is what goes beyond a limit. Nothing is allocated for a size that an archive only claims.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Seek};
 
 use super::Entry;
 use super::block::Block;
@@ -22,7 +22,8 @@ pub struct Reader<R> {
     /// Bytes of the stream that were taken.
     offset: u64,
     state: State,
-    /// The entry that came last, for errors, and what is left of its content and of the zeros behind it.
+    /// Where the entry that came last begins, its name as it was written, and what is left of its content and of the zeros behind it.
+    begin: u64,
     name: Vec<u8>,
     left: u64,
     padding: usize,
@@ -40,10 +41,16 @@ enum State {
 impl<R: Read> Reader<R> {
     /// Reads `source` from where it stands.
     pub fn new(source: R) -> Self {
+        Reader::with_capacity(BUFFER, source)
+    }
+
+    /// Reads `source` from where it stands, `capacity` bytes at once. A little is best for who seeks over content.
+    pub fn with_capacity(capacity: usize, source: R) -> Self {
         Reader {
-            source: BufReader::with_capacity(BUFFER, source),
+            source: BufReader::with_capacity(capacity, source),
             offset: 0,
             state: State::Entries,
+            begin: 0,
             name: Vec::new(),
             left: 0,
             padding: 0,
@@ -73,6 +80,17 @@ impl<R: Read> Reader<R> {
     /// Where the next byte of content stands in the stream.
     pub fn position(&self) -> u64 {
         self.offset
+    }
+
+    /// Where the entry that came last begins in the stream: its header, or the first extended header before it. After the last entry, where the end of the
+    /// archive begins.
+    pub fn begin(&self) -> u64 {
+        self.begin
+    }
+
+    /// The name of the entry that came last as it was written, which may begin with a `/` or hold a `.`.
+    pub fn written_name(&self) -> &[u8] {
+        &self.name
     }
 
     /// What deserves attention so far, each kind once.
@@ -105,6 +123,7 @@ impl<R: Read> Reader<R> {
     fn read_entry(&mut self) -> Result<Option<Entry>> {
         self.skip_content()?;
         let mut extensions = Extensions::default();
+        self.begin = self.offset;
         loop {
             let begin = self.offset;
             let Some(block) = self.next_block()? else {
@@ -116,7 +135,6 @@ impl<R: Read> Reader<R> {
             if let Some(entry) = step? {
                 self.left = entry.size();
                 self.padding = padding(self.left);
-                self.name.clone_from(&entry.path);
                 return Ok(Some(entry));
             }
         }
@@ -125,8 +143,9 @@ impl<R: Read> Reader<R> {
     /// Takes in one header: an entry, or none when it belongs to the next one.
     fn step(&mut self, header: &Header<'_>, extensions: &mut Extensions) -> Result<Option<Entry>> {
         match header.item(extensions)? {
-            Item::Entry(entry, warnings) => {
+            Item::Entry { entry, written, warnings } => {
                 self.warn(&entry.path, &warnings);
+                self.name = written;
                 Ok(Some(entry))
             }
             Item::Extension(extension, size) => {
@@ -238,6 +257,24 @@ impl<R: Read> Reader<R> {
                 self.warnings.push((*warning, warning.message(name)));
             }
         }
+    }
+}
+
+impl<R: Read + Seek> Reader<R> {
+    /// Passes over what was not read of the entry that came last without reading it. The source is `length` bytes long.
+    ///
+    /// Fails with kind `corrupt` where the source ends before that content does, and as seeking fails.
+    pub fn seek_over_content(&mut self, length: u64) -> Result<()> {
+        let end = self.offset.saturating_add(self.left);
+        if end > length {
+            self.left = end - length;
+            self.state = State::Failed;
+            return Err(self.truncated());
+        }
+        // The length of a file fits.
+        self.source.seek_relative(self.left.cast_signed()).map_err(cannot_read)?;
+        (self.offset, self.left) = (end, 0);
+        Ok(())
     }
 }
 

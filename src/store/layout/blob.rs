@@ -5,12 +5,10 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::Advice;
-
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::fsio::dir::Created;
 use crate::fsio::durable::{TempFile, sync_dir};
-use crate::fsio::{Dir, Mismatch, VerifyingReader, regular};
+use crate::fsio::{Dir, Mismatch, VerifyingReader, WriteBack, regular};
 use crate::spec::{Algorithm, Descriptor, Digest, Hasher, Kind, MediaType, text};
 
 use super::{BLOBS, DIRECTORY_MODE, FILE_MODE, Layout, Shared, blob_path};
@@ -20,10 +18,6 @@ const BUFFER: usize = 1 << 20;
 
 /// Writes of this size and more go to the file as they are.
 const DIRECT: usize = 256 << 10;
-
-/// How much is written before the kernel is asked to bring it to the disk. Measured on a 768 MiB layer written at 250 MB/s: the final fsync takes
-/// 0.01 s instead of 0.4 s.
-const WRITE_BACK: u64 = 16 << 20;
 
 impl Layout {
     /// Whether there is a regular file of the right size under the descriptor's digest. Its bytes are not looked at.
@@ -70,7 +64,16 @@ impl Layout {
     pub fn blob_writer(&self, algorithm: Algorithm) -> Result<BlobWriter> {
         let hasher = algorithm.hasher()?;
         let temp = self.shared.staging()?.file()?;
-        Ok(BlobWriter { temp, hasher, algorithm, buffer: Vec::new(), size: 0, started: 0, state: State::Whole, shared: self.shared.clone() })
+        Ok(BlobWriter {
+            temp,
+            hasher,
+            algorithm,
+            buffer: Vec::new(),
+            size: 0,
+            write_back: WriteBack::default(),
+            state: State::Whole,
+            shared: self.shared.clone(),
+        })
     }
 
     /// A file without a name, for bytes that are needed for a while and fit no memory. It goes when the last handle goes.
@@ -105,8 +108,7 @@ pub struct BlobWriter {
     buffer: Vec<u8>,
     /// Bytes in the file.
     size: u64,
-    /// Bytes that are on their way to the disk.
-    started: u64,
+    write_back: WriteBack,
     state: State,
     shared: Arc<Shared>,
 }
@@ -187,11 +189,7 @@ impl BlobWriter {
         let mut file: &File = self.temp.file();
         file.write_all(bytes)?;
         self.size += bytes.len() as u64;
-        if self.size - self.started >= WRITE_BACK {
-            // Starts the write-back of these pages without waiting for it; pages on their way are not dropped from the cache. It is advice: failing changes nothing.
-            let _ = rustix::fs::fadvise(file, self.started, std::num::NonZeroU64::new(self.size - self.started), Advice::DontNeed);
-            self.started = self.size;
-        }
+        self.write_back.written(file, self.size);
         Ok(())
     }
 }

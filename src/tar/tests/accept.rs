@@ -276,3 +276,36 @@ fn content_may_be_skipped_read_in_part_and_from_a_slow_source() {
     assert_eq!(reader.finish().unwrap(), 0);
     assert_eq!(reader.position(), bytes.len() as u64);
 }
+
+#[test]
+fn content_can_be_seeked_over_and_positions_are_those_of_the_file() {
+    let long = "d/".repeat(80) + "f";
+    let tar = archive().entry(b"./d/", b'5').file(b"/a", &[1; 700]).pax(&[("path", long.as_bytes())]).file(b"x", &[2; 100_000]).file(b"z", b"").end();
+    for capacity in [1, 512, 1000, 1 << 20] {
+        let mut reader = Reader::with_capacity(capacity, std::io::Cursor::new(&tar.0));
+        let mut found = Vec::new();
+        while let Some(entry) = reader.next_entry().unwrap() {
+            found.push((reader.begin(), reader.position(), entry.size(), String::from_utf8(reader.written_name().to_vec()).unwrap()));
+            reader.seek_over_content(tar.0.len() as u64).unwrap();
+        }
+        let expected = [(0, 512, 0, "./d/"), (512, 1024, 700, "/a"), (2048, 3584, 100_000, &long), (103_936, 104_448, 0, "z")];
+        assert_eq!(found, expected.map(|(begin, position, size, name)| (begin, position, size, name.to_owned())));
+        assert_eq!((reader.begin(), reader.position()), (104_448, 105_472));
+    }
+}
+
+#[test]
+fn content_that_the_file_does_not_have_cannot_be_seeked_over() {
+    let tar = archive().file(b"a", &[1; 700]);
+    for length in [0, 512, 1000, 1211] {
+        let mut reader = Reader::new(std::io::Cursor::new(&tar.0[..length.max(512)]));
+        reader.next_entry().unwrap();
+        let error = reader.seek_over_content(length as u64).unwrap_err();
+        assert_eq!(error.message(), format!("the archive ends in the middle of `a`, {} bytes early", 1212 - length as u64));
+        assert!(reader.next_entry().is_err());
+    }
+    let mut reader = Reader::new(std::io::Cursor::new(&tar.0[..1212]));
+    reader.next_entry().unwrap();
+    reader.seek_over_content(1212).unwrap();
+    assert_eq!(reader.next_entry().unwrap(), None);
+}
