@@ -10,7 +10,8 @@ use crate::store::layout::Options;
 use super::args::{Globals, parse_jobs};
 use super::clock;
 use super::environment::{Environment, LARDER_JOBS};
-use super::output::Output;
+use super::input;
+use super::output::{self, Output};
 use super::progress::Progress;
 
 /// Everything a command needs besides its own arguments.
@@ -44,8 +45,15 @@ impl Context {
         Ok(Context { run, output, environment, lock_timeout: globals.lock_timeout })
     }
 
-    /// How layouts are opened.
+    /// How stores are opened.
     pub(crate) fn layout_options(&self) -> Options {
-        Options { lock_timeout: self.lock_timeout, cancel: self.run.cancel.clone() }
+        Options {
+            lock_timeout: self.lock_timeout,
+            cancel: self.run.cancel.clone(),
+            events: self.run.events.clone(),
+            temporary: self.environment.temporary_directory(),
+            stdin: input::archive(),
+            stdout: output::archive(),
+        }
     }
 }

@@ -38,6 +38,7 @@ variables! {
     TERM: "`dumb` means a terminal without colours and cursor movement",
     CI: "set to anything, automatic progress writes lines even on a terminal",
     COLUMNS: "width of the terminal where it does not tell itself",
+    TMPDIR: "directory for temporary files that fit no memory; /var/tmp without it",
     XDG_CACHE_HOME: "directory of caches; $HOME/.cache without it",
     HOME: "home directory",
 }
@@ -95,6 +96,11 @@ impl Environment {
     pub(crate) fn cache_directory(&self) -> Option<PathBuf> {
         let absolute = |variable| self.get(variable).map(PathBuf::from).filter(|path| path.is_absolute());
         absolute(&XDG_CACHE_HOME).or_else(|| absolute(&HOME).map(|home| home.join(".cache"))).map(|caches| caches.join("larder"))
+    }
+
+    /// Where temporary files go that fit no memory. Not /tmp, which is memory on many machines.
+    pub(crate) fn temporary_directory(&self) -> PathBuf {
+        self.get(&TMPDIR).map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from)
     }
 
     /// Whether the terminal understands cursor movement.

@@ -16,6 +16,7 @@ mod context;
 mod environment;
 mod failure;
 mod host;
+mod input;
 mod layers;
 mod output;
 mod progress;

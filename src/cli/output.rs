@@ -3,6 +3,7 @@
 //! A command hands over one [`Report`], which is written as text or as one line with one JSON document. It is complete in memory
 //! before its first byte is written. A reader that went away (`larder list out | head -1`) is an end like any other, not a failure.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -58,6 +59,13 @@ fn render(report: &impl Report, format: Format, style: Style) -> Result<Vec<u8>>
         }
     }
     Ok(out)
+}
+
+/// Stdout as a store, for an archive. None where a person would see the bytes, or where it is closed.
+pub(crate) fn archive() -> Option<Arc<File>> {
+    let stdout = rustix::stdio::stdout();
+    let wanted = !rustix::termios::isatty(stdout) && rustix::fs::fstat(stdout).is_ok();
+    wanted.then(|| rustix::io::fcntl_dupfd_cloexec(stdout, 3).ok())?.map(|handle| Arc::new(File::from(handle)))
 }
 
 /// Writes to stdout, to the end. Fails with kind `io`, except when nobody reads any more.

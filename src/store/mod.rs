@@ -6,6 +6,7 @@
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod entries;
+mod header;
 pub mod layout;
 pub mod location;
 pub mod memory;

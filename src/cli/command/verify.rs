@@ -12,7 +12,6 @@ use crate::cli::table::{Align, Table};
 use crate::error::{Error, Result};
 use crate::ops::verify::{self, Code, Depth, Severity, VerifyReport, VerifyRequest};
 use crate::spec::Digest;
-use crate::store::layout::Options;
 use crate::store::location::Location;
 
 /// Proves every byte of a layout, or of one image in it
@@ -40,7 +39,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
         path: location.layout()?.to_owned(),
         selector: location.selector().clone(),
         depth: if args.deep { Depth::Layers } else { Depth::Content },
-        options: Options { lock_timeout: context.lock_timeout, cancel: context.run.cancel.clone() },
+        options: context.layout_options(),
     };
     let report = Text(verify::execute(&context.run, &request)?);
     context.output.print(&report)?;

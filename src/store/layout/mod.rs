@@ -34,6 +34,7 @@ use crate::error::Result;
 use crate::fsio::{Dir, Lock, Patience};
 use crate::spec::Digest;
 
+use super::header::NAME as HEADER;
 use barrier::Barrier;
 use staging::Staging;
 
@@ -44,7 +45,6 @@ pub use super::options::Options;
 
 const INDEX: &str = "index.json";
 const INDEX_LOCK: &str = "index.json.lock";
-const HEADER: &str = "oci-layout";
 const BLOBS: &str = "blobs";
 const FILE_MODE: u32 = 0o644;
 const DIRECTORY_MODE: u32 = 0o755;

@@ -9,13 +9,12 @@ use rustix::io::Errno;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::fsio::durable::{replace_file, sync_dir};
 use crate::fsio::{Dir, Lock, Patience, Regular, regular};
-use crate::spec::{json, limits, text};
+use crate::spec::{limits, text};
+use crate::store::header;
 
 use super::staging::{self, Staging};
 use super::{BLOBS, Barrier, DIRECTORY_MODE, FILE_MODE, HEADER, INDEX, INDEX_LOCK, Layout, Options, Shared};
 
-const HEADER_BYTES: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-const VERSION: &str = "1.0.0";
 const EMPTY_INDEX: &[u8] = br#"{"manifests":[],"mediaType":"application/vnd.oci.image.index.v1+json","schemaVersion":2}"#;
 
 impl Layout {
@@ -28,7 +27,7 @@ impl Layout {
         let header = open_header(&root)?;
         let header_path = path.join(HEADER);
         let bytes = read_bounded(&header, limits::LAYOUT_HEADER_BYTES, &header_path)?;
-        check_header(&bytes, &header_path)?;
+        header::check(&bytes, &header_path)?;
         let presence = Lock::shared(header.file, &header_path, &mut Patience::new(options.lock_timeout, options.cancel.clone()))?;
         Ok(Layout { shared: Arc::new(Shared { root, options, barrier: Barrier::default(), staging: OnceLock::new(), _presence: presence }) })
     }
@@ -72,24 +71,7 @@ fn not_a_layout(root: &Dir) -> Error {
     let path = text::path(root.path());
     Error::corrupt(format!("{path} is not an image layout: it has no `{HEADER}` file"))
         .subject(&path)
-        .hint(format!("if only that file was lost, put it back: echo '{}' > {path}/{HEADER}", String::from_utf8_lossy(HEADER_BYTES)))
-}
-
-fn check_header(bytes: &[u8], path: &Path) -> Result<()> {
-    let shown = text::path(path);
-    let header = json::parse(bytes, limits::LAYOUT_HEADER_BYTES).map_err(|error| error.context(format!("cannot read {shown}")).subject(&shown))?;
-    let Some(fields) = header.as_object() else {
-        return Err(Error::corrupt(format!("{shown} is not a JSON object")).subject(&shown));
-    };
-    match fields.get("imageLayoutVersion") {
-        Some(serde_json::Value::String(version)) if version == VERSION => Ok(()),
-        Some(other) => {
-            let other = other.to_string();
-            let other = text::shown(other.get(..40).unwrap_or(&other)).into_owned();
-            Err(Error::unsupported(format!("{shown}: imageLayoutVersion is {other}; this version of larder reads \"{VERSION}\"")).subject(&shown))
-        }
-        None => Err(Error::unsupported(format!("{shown}: imageLayoutVersion is missing")).subject(&shown)),
-    }
+        .hint(format!("if only that file was lost, put it back: echo '{}' > {path}/{HEADER}", String::from_utf8_lossy(header::BYTES)))
 }
 
 enum Initialised {
@@ -115,7 +97,7 @@ fn initialise(root: &Arc<Dir>, options: &Options) -> Result<Initialised> {
     sync_dir(&blobs)?;
     let staging = Staging::create(root)?;
     replace_file(staging.file()?, root, Path::new(INDEX), EMPTY_INDEX, FILE_MODE)?;
-    replace_file(staging.file()?, root, Path::new(HEADER), HEADER_BYTES, FILE_MODE)?;
+    replace_file(staging.file()?, root, Path::new(HEADER), header::BYTES, FILE_MODE)?;
     Ok(Initialised::Now)
 }
 

@@ -16,7 +16,7 @@ use crate::spec::{Algorithm, Descriptor, MediaType};
 const LAYER: MediaType = MediaType::ImageLayer;
 
 fn quick() -> Options {
-    Options { lock_timeout: Duration::from_millis(20), cancel: Cancel::default() }
+    Options { lock_timeout: Duration::from_millis(20), ..Options::default() }
 }
 
 fn layout() -> (tempfile::TempDir, Layout) {
@@ -398,7 +398,7 @@ fn cra_17_the_same_content_from_sixteen_threads_is_one_file() {
 #[test]
 fn cra_15_and_16_no_update_is_lost_and_no_reader_sees_half() {
     let (_temp, layout) = layout();
-    let patient = Options { lock_timeout: Duration::from_secs(60), cancel: Cancel::default() };
+    let patient = Options { lock_timeout: Duration::from_secs(60), ..Options::default() };
     std::thread::scope(|scope| {
         for thread in 0..8 {
             // Every other one has its own handle, like another process.
