@@ -26,7 +26,6 @@ pub struct Location {
 
 /// Schemes of transports that are not ours, so that they are not taken for paths.
 const OTHERS: &[(&str, &str)] = &[
-    ("oci-archive:", "unpack the archive and use oci:DIRECTORY"),
     ("oci-layout:", "write oci:PATH or oci:PATH:NAME"),
     ("docker-archive:", "convert it with another tool and use oci:DIRECTORY"),
     ("docker://", "registries are reached by another tool; larder works on oci:DIRECTORY"),
@@ -161,7 +160,7 @@ mod tests {
 
     #[test]
     fn other_transports_are_unsupported_with_a_remedy_and_nonsense_is_usage() {
-        for written in ["docker://x/y", "oci-archive:x.tar", "docker-archive:x.tar", "oci-layout://out", "dir:x"] {
+        for written in ["docker://x/y", "docker-archive:x.tar", "oci-layout://out", "dir:x"] {
             let error = Location::parse(written).expect_err(written);
             assert_eq!(error.kind(), ErrorKind::Unsupported);
             assert!(error.hint_text().is_some());

@@ -3,6 +3,7 @@
 //! A store holds content by digest and entries: descriptors of manifests, most of them with a name. What can be read is a [`Source`], what can be written
 //! a [`Destination`]. Stores do not know each other. Whether a store keeps the contracts is checked by one suite for all of them.
 
+pub mod archive;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod entries;
@@ -11,6 +12,7 @@ pub mod layout;
 pub mod location;
 pub mod memory;
 pub mod options;
+mod tarfile;
 pub mod transport;
 
 pub use layout::{BlobWriter, Layout};
@@ -62,6 +64,12 @@ pub trait Source: Send + Sync {
         let mut bytes = Vec::new();
         self.open(descriptor)?.read_to_end(&mut bytes).map_err(|error| Error::io(format!("cannot read {digest}"), error))?;
         Ok(bytes)
+    }
+
+    /// What readers should know of the store that no content tells, one line each: bytes where no reader looks, the same thing twice. Not for every use of the
+    /// store: finding out may read much of it.
+    fn remarks(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
     /// The content as a file of this machine that another store may share instead of reading: a regular file whose size is right and whose bytes nobody

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::spec::text;
 
+use super::archive::OciArchive;
 use super::layout::OciLayout;
 use super::{Destination, Location, Options, Source};
 
@@ -27,7 +28,7 @@ pub trait Transport: Sync {
 }
 
 /// All of them.
-pub static TRANSPORTS: &[&dyn Transport] = &[&OciLayout];
+pub static TRANSPORTS: &[&dyn Transport] = &[&OciLayout, &OciArchive];
 
 /// Opens the store of `location` for reading. Errors as [`Transport::source`], and `usage` where nothing tells what it is.
 pub fn source(location: &Location, options: &Options) -> Result<Box<dyn Source>> {

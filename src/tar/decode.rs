@@ -31,6 +31,16 @@ pub fn sniff(head: &[u8]) -> Option<Compression> {
     }
 }
 
+/// The error of kind `unsupported` for a stream that begins with `head`, where [`sniff`] says none. What is empty or unknown is of kind `corrupt`.
+pub fn refusal(head: &[u8]) -> Error {
+    let look = Look::at(head);
+    let message = format!("the content is {}, neither a tar nor one compressed with gzip or Zstandard", look.name());
+    match look {
+        Look::Other("empty" | "something else") => Error::corrupt(message),
+        _ => Error::unsupported(message).hint("compress it again with gzip or zstd"),
+    }
+}
+
 /// Decompresses `reader`, which must be what `compression` says.
 ///
 /// Fails with kind `corrupt` when it begins otherwise. The reader that is returned fails with an [`Error`] inside: `corrupt` for damage and for whatever stands
@@ -53,13 +63,10 @@ pub fn decoder<'a>(compression: Compression, reader: impl Read + Send + 'a) -> R
 
 /// Decompresses `reader` as its first bytes say. Also tells which compression that was.
 ///
-/// Fails with kind `unsupported` when they are those of no kind of layer; else as [`decoder`].
+/// Fails as [`refusal`] says when they are those of no kind of layer; else as [`decoder`].
 pub fn sniffing_decoder<'a>(reader: impl Read + Send + 'a) -> Result<(Compression, Box<dyn Read + Send + 'a>)> {
     let (head, source) = begin(reader)?;
-    let Some(compression) = sniff(&head) else {
-        let error = Error::unsupported(format!("the content is {}, neither a tar nor one compressed with gzip or Zstandard", Look::at(&head).name()));
-        return Err(error.hint("compress it again with gzip or zstd"));
-    };
+    let compression = sniff(&head).ok_or_else(|| refusal(&head))?;
     Ok((compression, open(compression, source)?))
 }
 

@@ -7,6 +7,8 @@
 mod block;
 pub mod decode;
 pub mod entry;
+#[cfg(test)]
+pub(crate) mod forge;
 mod interpret;
 mod pax;
 pub mod read;

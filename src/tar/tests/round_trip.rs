@@ -99,7 +99,7 @@ proptest! {
 #[test]
 fn padding_fills_the_block() {
     for (size, expected) in [(0, 0), (1, 511), (511, 1), (512, 0), (513, 511), (u64::MAX, 1)] {
-        assert_eq!(padding(size), expected);
+        assert_eq!(write::padding(size), expected);
     }
 }
 
