@@ -58,7 +58,7 @@ impl Input {
     /// `usage` where there is no stdin.
     pub(in crate::store) fn open(path: &Path, options: &Options) -> Result<Input> {
         if path == Path::new(STREAM) {
-            return Input::stdin(options);
+            return Input::standard(options);
         }
         let shown = text::path(path).into_owned();
         let regular = regular::open_path(path).map_err(|error| match error.kind() {
@@ -78,7 +78,7 @@ impl Input {
         (decode::sniff(&head) == Some(Compression::None)).then_some(input)
     }
 
-    fn stdin(options: &Options) -> Result<Input> {
+    fn standard(options: &Options) -> Result<Input> {
         let Some(stdin) = &options.stdin else {
             return Err(Error::usage("there is no archive on stdin").hint("redirect stdin from a file or a pipe"));
         };

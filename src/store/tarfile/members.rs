@@ -288,7 +288,7 @@ mod tests {
             archive().link(b"d", b'2', b"e").file(b"d/f", b""),
             archive().file(b"d/f", b"").link(b"d", b'2', b"e"),
         ] {
-            assert_eq!(scan(&links.end(), Links::Inside, 100).err().expect("refused").kind(), ErrorKind::Corrupt);
+            assert_eq!(scan(&links.end(), Links::Inside, 100).expect_err("refused").kind(), ErrorKind::Corrupt);
         }
     }
 

@@ -58,7 +58,8 @@ fn arc_19_neither_order_nor_threads_show() {
     let (temp, path) = place();
     write(&path, |content| vec![content.to_vec()]);
     let expected = std::fs::read(&path).unwrap();
-    let orders: [fn(&[Blob]) -> Vec<Vec<Blob>>; 3] = [
+    type Order = fn(&[Blob]) -> Vec<Vec<Blob>>;
+    let orders: [Order; 3] = [
         |content| vec![content.iter().rev().cloned().collect()],
         |content| content.iter().map(|blob| vec![blob.clone()]).collect(),
         |content| vec![content.to_vec(), content.iter().rev().cloned().collect(), content.to_vec()],
