@@ -48,8 +48,7 @@ impl Image {
     /// Kinds: `not_found` where there is none for the platform, with the platforms there are; `unsupported` where `root` is no image; `corrupt` for documents
     /// that are not what they must be; those of [`Source::open`].
     pub fn find(source: &dyn Source, root: &Descriptor, choice: &Choice) -> Result<Image> {
-        let candidates = candidates(source, root)?;
-        let chosen = choose(&candidates, choice).map_err(|error| error.subject(&root.digest))?;
+        let chosen = select(source, root, choice)?;
         let image = Image::read(source, &chosen.descriptor)?;
         let (said, own) = (chosen.platform.normalized(), image.platform.normalized());
         if (&said.os, &said.architecture) != (&own.os, &own.architecture) {
@@ -68,6 +67,13 @@ impl Image {
         let diff_ids = config.diff_ids_for(manifest.value.layers.len()).map_err(about)?;
         Ok(Image { manifest, config, platform, diff_ids })
     }
+}
+
+/// Which of the images that `root` leads to is meant. What an index says enough of is not read, so neither manifest nor config need be there.
+///
+/// Kinds as [`Image::find`].
+pub fn select(source: &dyn Source, root: &Descriptor, choice: &Choice) -> Result<Candidate> {
+    choose(&candidates(source, root)?, choice).cloned().map_err(|error| error.subject(&root.digest))
 }
 
 /// The images that `root` leads to, in the order of its indexes, each once.

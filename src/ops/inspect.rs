@@ -14,6 +14,7 @@ mod totals;
 
 use crate::error::{Error, Result};
 use crate::exec::Run;
+use crate::graph::image::{self, Choice};
 use crate::spec::{Descriptor, Kind, Platform, Selector, limits, links, shape};
 use crate::store::{Location, Options, Source, transport};
 
@@ -56,7 +57,7 @@ pub fn execute(run: &Run, request: &InspectRequest) -> Result<InspectReport> {
         (selector, platform) => {
             let mut image = choose::one(source.as_ref(), &index, selector)?;
             if let Some(wanted) = platform {
-                image.root = choose::platform(source.as_ref(), &image.root, wanted)?;
+                image.root = image::select(source.as_ref(), &image.root, &Choice::For(wanted.clone()))?.descriptor;
             }
             vec![image]
         }
@@ -80,7 +81,7 @@ pub fn document(request: &InspectRequest, part: Part) -> Result<Vec<u8>> {
     let source = source.as_ref();
     let root = choose::one(source, &source.index()?, request.location.selector())?.root;
     let manifest = match (&request.platform, part) {
-        (Some(wanted), _) => choose::platform(source, &root, wanted)?,
+        (Some(wanted), _) => image::select(source, &root, &Choice::For(wanted.clone()))?.descriptor,
         (None, Part::Manifest) => root,
         (None, Part::Config) => choose::only_manifest(source, &root)?,
     };

@@ -1,10 +1,10 @@
-//! Which image, and which of its manifests, is meant.
+//! Which image is meant.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::spec::annotation::{ATTESTATION_MANIFEST, DOCKER_REFERENCE_TYPE};
-use crate::spec::{Descriptor, Digest, ImageConfig, ImageIndex, ImageName, Kind, Node, Platform, Selector, limits, links, platform, shape};
+use crate::graph::image;
+use crate::spec::{Descriptor, Digest, ImageIndex, ImageName, Kind, Selector, limits, links};
 use crate::store::Source;
 
 use super::EntryReport;
@@ -79,75 +79,18 @@ fn below(source: &dyn Source, index: &ImageIndex, wanted: &Digest) -> Result<Opt
     Ok(None)
 }
 
-/// A manifest that runs somewhere.
-struct Candidate {
-    manifest: Descriptor,
-    platform: Platform,
-}
-
-/// The manifest below `root` that serves `wanted` best: of its own architecture, in containerd's order. Fails with kind `not_found` where none does.
-pub(super) fn platform(source: &dyn Source, root: &Descriptor, wanted: &Platform) -> Result<Descriptor> {
-    let candidates = candidates(source, root)?;
-    // What another architecture would run as well is not what was asked for.
-    let architecture = wanted.normalized().architecture;
-    let same: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.platform.normalized().architecture == architecture).collect();
-    let found = platform::select(wanted, same.iter().map(|candidate| &candidate.platform));
-    found.map(|position| same[position].manifest.clone()).ok_or_else(|| {
-        let error = Error::not_found(format!("there is no image for {wanted}")).subject(&root.digest);
-        if candidates.is_empty() { error } else { error.hint(format!("there is one for {}", listed(&candidates))) }
-    })
-}
-
 /// The manifest below `root` where there is only one that runs somewhere. Fails with kind `usage`, naming the platforms, where there are several.
 pub(super) fn only_manifest(source: &dyn Source, root: &Descriptor) -> Result<Descriptor> {
     if Kind::of(&root.media_type) != Kind::Index {
         return Ok(root.clone());
     }
-    let mut candidates = candidates(source, root)?;
-    match candidates.len() {
-        1 => Ok(candidates.remove(0).manifest),
-        0 => Err(Error::not_found("it is an index without an image for any platform").subject(&root.digest)),
-        _ => Err(Error::usage(format!("there is an image for each of {}", listed(&candidates))).subject(&root.digest).hint("choose one with --platform")),
+    let candidates = image::candidates(source, root)?;
+    let Some(first) = candidates.first() else {
+        return Err(Error::not_found("it is an index without an image for any platform").subject(&root.digest));
+    };
+    if candidates.iter().all(|candidate| candidate.descriptor.digest == first.descriptor.digest) {
+        return Ok(first.descriptor.clone());
     }
-}
-
-fn listed(candidates: &[Candidate]) -> String {
-    candidates.iter().map(|candidate| candidate.platform.to_string()).collect::<Vec<_>>().join(", ")
-}
-
-/// The manifests below `root` that run somewhere, in the order of the indexes. Each is read only where nothing else says its platform.
-fn candidates(source: &dyn Source, root: &Descriptor) -> Result<Vec<Candidate>> {
-    let mut seen = HashSet::new();
-    let mut found = Vec::new();
-    let mut stack = vec![(root.clone(), 0)];
-    while let Some((document, nesting)) = stack.pop() {
-        if !Node::manifest(document.clone()).is_document() || !seen.insert(document.digest.clone()) {
-            continue;
-        }
-        if Kind::of(&document.media_type) == Kind::Index {
-            if nesting == limits::INDEX_DEPTH {
-                return Err(Error::corrupt(format!("indexes are nested more than {} deep", limits::INDEX_DEPTH)).subject(&root.digest));
-            }
-            let children = shape::index(&document, &source.read(&document, limits::MANIFEST_BYTES)?)?.manifests;
-            stack.extend(children.into_iter().rev().map(|child| (child, nesting + 1)));
-        } else if let Some(platform) = runs_on(source, &document)? {
-            found.push(Candidate { manifest: document, platform });
-        }
-    }
-    Ok(found)
-}
-
-/// What a manifest runs on; none for what runs nowhere.
-fn runs_on(source: &dyn Source, document: &Descriptor) -> Result<Option<Platform>> {
-    if document.annotation(DOCKER_REFERENCE_TYPE) == Some(ATTESTATION_MANIFEST) || document.artifact_type.is_some() {
-        return Ok(None);
-    }
-    if let Some(platform) = &document.platform {
-        return Ok(Some(platform.clone()).filter(|platform| !platform.is_attestation()));
-    }
-    let manifest = shape::manifest(document, &source.read(document, limits::MANIFEST_BYTES)?)?;
-    if super::read::artifact_type(&manifest).is_some() {
-        return Ok(None);
-    }
-    ImageConfig::parse(&source.read(&manifest.config, limits::CONFIG_BYTES)?, limits::CONFIG_BYTES)?.platform().map(Some)
+    let platforms: Vec<String> = candidates.iter().map(|candidate| candidate.platform.to_string()).collect();
+    Err(Error::usage(format!("there is an image for each of {}", platforms.join(", "))).subject(&root.digest).hint("choose one with --platform"))
 }

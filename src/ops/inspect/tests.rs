@@ -345,7 +345,7 @@ fn documents_come_out_byte_for_byte() {
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(error.message().contains("linux/arm64, linux/amd64"), "{error}");
     let error = get(":1", Some("linux/s390x"), Part::Manifest).unwrap_err();
-    assert_eq!((error.kind(), error.hint_text()), (ErrorKind::NotFound, Some("there is one for linux/arm64, linux/amd64")));
+    assert_eq!((error.kind(), error.hint_text()), (ErrorKind::NotFound, Some("it has linux/arm64, linux/amd64")));
     assert_eq!(get("@sha256:0000000000000000000000000000000000000000000000000000000000000000", None, Part::Manifest).unwrap_err().kind(), ErrorKind::NotFound);
     bench.name(&manifest, "2");
     assert_eq!(get("", None, Part::Manifest).unwrap_err().kind(), ErrorKind::Usage);
