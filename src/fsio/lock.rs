@@ -90,6 +90,11 @@ impl Lock {
             patience.cancel.check()?;
         }
     }
+
+    /// Whether the entry `name` of `dir` is the file that is locked. If it is not, the lock excludes nobody who comes by that name.
+    pub fn is_of(&self, dir: &Dir, name: &Path) -> Result<bool> {
+        is_named(&self.file, dir, name)
+    }
 }
 
 impl Drop for Lock {

@@ -9,6 +9,7 @@ pub mod durable;
 pub mod lock;
 pub mod place;
 pub mod regular;
+pub mod stamp;
 pub mod verify;
 pub mod write_back;
 
