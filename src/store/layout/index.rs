@@ -47,7 +47,7 @@ impl Layout {
         Ok(result)
     }
 
-    fn read_index(&self) -> Result<ImageIndex> {
+    pub(super) fn read_index(&self) -> Result<ImageIndex> {
         let path = self.path().join(INDEX);
         let shown = text::path(&path);
         let file = regular::open(&self.shared.root, Path::new(INDEX)).map_err(|error| match error.kind() {

@@ -8,8 +8,8 @@
 //!    "start empty". Other entries and unknown fields survive.
 //! 4. The index lock is an exclusive `flock` on `index.json.lock` in the root, BuildKit's file, so that buildx and larder can share a layout. larder waits
 //!    for it, checks once it holds it that the name still means the locked file (BuildKit removes it), and never removes it.
-//!    The presence lock is a shared `flock` on `oci-layout`, held while a [`Layout`] is open. Read-only media need no lock.
-//! 5. Removal goes the other way: first the name, then, only in garbage collection, the content.
+//!    The presence lock is a `flock` on `oci-layout`, held while a [`Layout`] is open: shared, and exclusive for garbage collection. Read-only media need none.
+//! 5. Removal goes the other way: first the name, then, only in garbage collection ([`Sweep`]), the content.
 //! 6. Temporary data lives in one staging directory on the same file system, locked while its owner lives. Dead ones are swept by the next writer.
 //! 7. No clock, host name, user, directory order, locale, umask, thread count or timing reaches any byte written.
 //! 8. Reading never trusts: every byte passes [`VerifyingReader`](crate::fsio::VerifyingReader). One stated exception: content that is linked or reflinked from another place
@@ -23,6 +23,8 @@ mod blob;
 mod index;
 mod open;
 mod staging;
+mod stored;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -39,6 +41,8 @@ use barrier::Barrier;
 use staging::Staging;
 
 pub use blob::BlobWriter;
+pub use stored::{Stored, StoredBlob};
+pub use sweep::{Removal, Sweep};
 pub use transport::OciLayout;
 
 pub use super::options::Options;
@@ -75,6 +79,11 @@ impl Layout {
     /// Removes the staging directories of writers that no longer live, and returns how many there were.
     pub fn sweep_staging(&self) -> Result<usize> {
         Staging::sweep(&self.shared.root)
+    }
+
+    /// The names of the staging directories of writers that no longer live.
+    pub fn dead_staging(&self) -> Result<Vec<PathBuf>> {
+        Staging::dead(&self.shared.root)
     }
 }
 

@@ -23,13 +23,27 @@ impl Layout {
     /// Kinds: `not_found` without such a directory; `corrupt` where it is no layout; `unsupported` for another version of the layout;
     /// `conflict` where garbage collection holds it past the timeout.
     pub fn open(path: &Path, options: Options) -> Result<Layout> {
+        Layout::open_as(path, options, Presence::Shared)
+    }
+
+    pub(super) fn open_as(path: &Path, options: Options, presence: Presence) -> Result<Layout> {
         let root = Arc::new(Dir::open(path)?);
-        let header = open_header(&root)?;
         let header_path = path.join(HEADER);
-        let bytes = read_bounded(&header, limits::LAYOUT_HEADER_BYTES, &header_path)?;
-        header::check(&bytes, &header_path)?;
-        let presence = Lock::shared(header.file, &header_path, &mut Patience::new(options.lock_timeout, options.cancel.clone()))?;
-        Ok(Layout { shared: Arc::new(Shared { root, options, barrier: Barrier::default(), staging: OnceLock::new(), _presence: presence }) })
+        let mut patience = Patience::new(options.lock_timeout, options.cancel.clone());
+        loop {
+            let header = open_header(&root)?;
+            let bytes = read_bounded(&header, limits::LAYOUT_HEADER_BYTES, &header_path)?;
+            header::check(&bytes, &header_path)?;
+            let presence = match presence {
+                Presence::Shared => Lock::shared(header.file, &header_path, &mut patience)?,
+                Presence::Alone => Lock::exclusive(header.file, &header_path, &mut patience)?,
+            };
+            // Other tools replace the file, and the lock of one that has no name any more excludes nobody.
+            if presence.is_of(&root, Path::new(HEADER))? {
+                return Ok(Layout { shared: Arc::new(Shared { root, options, barrier: Barrier::default(), staging: OnceLock::new(), _presence: presence }) });
+            }
+            options.cancel.check()?;
+        }
     }
 
     /// Creates an empty layout in `path`, a new or empty directory; missing parents are created.
@@ -50,6 +64,15 @@ impl Layout {
         initialise(&Arc::new(Dir::open(path)?), &options)?;
         Layout::open(path, options)
     }
+}
+
+/// Who else may have a layout open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Everybody who shares it.
+    Shared,
+    /// Nobody.
+    Alone,
 }
 
 /// The content of a file of at most `limit` bytes.

@@ -85,18 +85,29 @@ impl Staging {
     /// Removes the staging directories in `root` whose owners no longer live; returns how many.
     pub(super) fn sweep(root: &Dir) -> Result<usize> {
         let mut swept = 0;
-        for (name, kind) in root.entries()? {
-            if kind == FileType::Directory && name.as_bytes().starts_with(PREFIX.as_bytes()) {
-                match sweep_one(root, Path::new(&name)) {
-                    Ok(Swept::Gone) => swept += 1,
-                    Ok(Swept::Alive) => {}
-                    // Another sweeper was faster.
-                    Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
-                }
+        for name in all(root)? {
+            match sweep_one(root, &name) {
+                Ok(Swept::Gone) => swept += 1,
+                Ok(Swept::Alive) => {}
+                // Another sweeper was faster.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(swept)
+    }
+
+    /// The names of the staging directories in `root` whose owners no longer live.
+    pub(super) fn dead(root: &Dir) -> Result<Vec<PathBuf>> {
+        let mut dead = Vec::new();
+        for name in all(root)? {
+            match open(root, &name).and_then(|dir| Lock::try_exclusive(dir, &root.path().join(&name))) {
+                Ok(Some(_free)) => dead.push(name),
+                // Where the file system knows no locks, nobody sweeps.
+                Ok(None) | Err(_) => {}
+            }
+        }
+        Ok(dead)
     }
 }
 
@@ -105,6 +116,12 @@ impl Drop for Staging {
         // Removed before the lock goes, so that no sweeper sees it.
         let _ = rustix::fs::unlinkat(&*self.root, &self.name, AtFlags::REMOVEDIR);
     }
+}
+
+/// The names of the staging directories in `root`.
+fn all(root: &Dir) -> Result<Vec<PathBuf>> {
+    let staging = |(name, kind): &(std::ffi::OsString, FileType)| *kind == FileType::Directory && name.as_bytes().starts_with(PREFIX.as_bytes());
+    Ok(root.entries()?.into_iter().filter(staging).map(|(name, _)| PathBuf::from(name)).collect())
 }
 
 enum Swept {
@@ -145,6 +162,7 @@ mod tests {
         std::fs::write(dead.join("0"), "rest").expect("written");
         std::fs::create_dir(temp.path().join("other")).expect("created");
 
+        assert_eq!(Staging::dead(&root).expect("listed"), [dead.file_name().expect("a name")]);
         assert_eq!(Staging::sweep(&root).expect("swept"), 1);
         assert!(!dead.exists());
         assert_eq!(Staging::sweep(&root).expect("swept"), 0);

@@ -471,3 +471,56 @@ fn the_presence_lock_keeps_an_exclusive_holder_away() {
     let _held = Lock::try_exclusive(open(), &path).expect("asked").expect("free");
     assert_eq!(kind_of_open(&directory), ErrorKind::Conflict);
 }
+
+#[test]
+fn a_sweep_is_alone_and_removes_only_what_is_as_it_was_listed() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let path = temp.path();
+    let options = quick();
+    let layout = Layout::create(path, options.clone()).expect("created");
+    let [first, second] = ["first", "second"].map(|content| layout.put_document("text/plain".into(), content.as_bytes()).expect("stored"));
+    assert_eq!(Layout::open_for_sweep(path, options.clone()).expect_err("in use").kind(), ErrorKind::Conflict);
+    drop(layout);
+
+    let sweep = Layout::open_for_sweep(path, options.clone()).expect("alone");
+    assert_eq!(Layout::open(path, options.clone()).expect_err("swept").kind(), ErrorKind::Conflict);
+    assert_eq!(Layout::open_for_sweep(path, options.clone()).expect_err("swept").kind(), ErrorKind::Conflict);
+    let listed = |descriptor: &Descriptor| {
+        let stored = sweep.layout().stored().expect("listed");
+        stored.blobs.into_iter().find(|blob| blob.digest == descriptor.digest).expect("there")
+    };
+    let [old_first, old_second] = [listed(&first), listed(&second)];
+    // What another tool writes meanwhile, even the same bytes, is no longer what was listed.
+    std::fs::remove_file(path.join(blob_path(&first.digest))).expect("removed");
+    std::fs::write(path.join(blob_path(&first.digest)), "first").expect("written");
+    assert_eq!(sweep.remove(&old_first).expect("looked"), Removal::Changed);
+    let index = std::fs::read(path.join(INDEX)).expect("there");
+    std::fs::write(path.join(INDEX), &index).expect("written");
+    assert_eq!(sweep.remove(&old_second).expect_err("names may have changed").kind(), ErrorKind::Conflict);
+    drop(sweep);
+
+    let sweep = Layout::open_for_sweep(path, options.clone()).expect("alone");
+    assert_eq!(sweep.remove(&old_second).expect("removed"), Removal::Removed);
+    assert_eq!(sweep.remove(&old_second).expect("gone"), Removal::Changed);
+    sweep.finish().expect("brought to the disk");
+    drop(sweep);
+    let layout = Layout::open(path, options).expect("nobody is in the way");
+    assert!(layout.has(&first).expect("looked") && !layout.has(&second).expect("looked"));
+}
+
+#[test]
+fn cra_19_a_replaced_header_does_not_let_two_be_alone() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let path = temp.path();
+    let options = quick();
+    drop(Layout::create(path, options.clone()).expect("created"));
+    let header = path.join(HEADER);
+    let before = std::fs::File::open(&header).expect("there");
+    std::fs::copy(&header, path.join("copy")).expect("copied");
+    std::fs::rename(path.join("copy"), &header).expect("replaced");
+    // Whoever holds the file that has lost its name excludes nobody, and nobody asks.
+    let _stale = Lock::exclusive(before, &header, &mut Patience::new(Duration::ZERO, Default::default())).expect("held");
+    let sweep = Layout::open_for_sweep(path, options.clone()).expect("alone");
+    assert_eq!(Layout::open(path, options).expect_err("swept").kind(), ErrorKind::Conflict);
+    drop(sweep);
+}
