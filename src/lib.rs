@@ -7,7 +7,7 @@
 //! ```text
 //! build   BuildSpec --plan--> BuildPlan --execute--> Layer* --> image per platform --> index --> layout --> names
 //! move    Source    --plan--> CopyPlan  --execute--> Destination --commit--> names
-//! keep    Layout    --verify--> findings
+//! keep    Layout    --verify--> findings         Layout --plan--> GcPlan --execute--> GcReport
 //! ```
 //!
 //! 1. **Only a layout is built into.** Everything else that moves images is copying.

@@ -101,7 +101,7 @@ pub(crate) fn parse_kind(text: &str) -> Result<ProgressKind, String> {
 }
 
 /// Reads `30`, `30s`, `500ms`, `2m`, `1h`. Without a unit it is seconds.
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let milliseconds_per_unit = match unit {

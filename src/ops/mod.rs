@@ -5,6 +5,7 @@
 pub mod build;
 pub mod copy;
 pub mod edit;
+pub mod gc;
 pub mod index;
 pub mod inspect;
 pub mod list;

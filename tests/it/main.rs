@@ -9,6 +9,7 @@ mod concurrency;
 mod copy;
 mod determinism;
 mod edit;
+mod gc;
 mod index;
 mod inspect;
 mod interop;

@@ -6,6 +6,7 @@
 mod build;
 mod copy;
 mod edit;
+mod gc;
 mod index;
 mod inspect;
 mod list;
@@ -44,4 +45,5 @@ commands! {
     Tag => tag,
     Untag => untag,
     Verify => verify,
+    Gc => gc,
 }

@@ -74,7 +74,7 @@ struct Text(UntagReport);
 impl Report for Text {
     fn text(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
         for removed in &self.0.removed {
-            let note = if removed.was_last { "  (the last name of this image; its content stays)" } else { "" };
+            let note = if removed.was_last { "  (the last name of this image; its content stays until `larder gc`)" } else { "" };
             writeln!(out, "{} {} {}{note}", style.strong("removed"), text::shown(&removed.name), removed.digest.short())?;
         }
         Ok(())

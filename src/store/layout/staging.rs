@@ -101,10 +101,9 @@ impl Staging {
     pub(super) fn dead(root: &Dir) -> Result<Vec<PathBuf>> {
         let mut dead = Vec::new();
         for name in all(root)? {
-            match open(root, &name).and_then(|dir| Lock::try_exclusive(dir, &root.path().join(&name))) {
-                Ok(Some(_free)) => dead.push(name),
-                // Where the file system knows no locks, nobody sweeps.
-                Ok(None) | Err(_) => {}
+            // Where the file system knows no locks, nobody sweeps.
+            if let Ok(Some(_free)) = open(root, &name).and_then(|dir| Lock::try_exclusive(dir, &root.path().join(&name))) {
+                dead.push(name);
             }
         }
         Ok(dead)
