@@ -120,6 +120,20 @@ fn documents_come_out_byte_for_byte_and_as_skopeo_prints_them() {
 }
 
 #[test]
+fn an_archive_is_listed_and_shown_like_the_layout_it_comes_from() {
+    let (temp, _, location) = hello(&[]);
+    let archive = format!("oci-archive:{}", temp.path().join("hello.tar").display());
+    succeeded(&["copy", "--all-names", &location, &archive, "--quiet"]);
+    let (mut from, mut to) = (inspected(&location), inspected(&archive));
+    assert_eq!([from["location"].take(), to["location"].take()], [location.as_str(), archive.as_str()]);
+    assert_eq!(from, to);
+    let listed = |location: &str| succeeded(&["list", location]).stdout;
+    assert_eq!(listed(&location), listed(&archive));
+    let config = |location: &str| succeeded(&["inspect", location, "--platform", "linux/arm64", "--config"]).stdout;
+    assert_eq!(config(&location), config(&format!("{archive}:1.4.2")));
+}
+
+#[test]
 fn several_platforms_or_images_need_a_choice_and_what_is_absent_is_not_found() {
     let (_temp, _, location) = hello(&[]);
     let (exit, told) = failure(&["inspect", &location, "--config"]);

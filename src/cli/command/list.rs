@@ -15,7 +15,7 @@ use crate::ops::list::{self, ListReport, ListRequest};
 use crate::spec::media_type::Kind;
 use crate::store::Location;
 
-/// Lists the names in a layout and what they stand on
+/// Lists the names in a layout or archive and what they stand on
 ///
 /// Images without a name are listed too. No image is looked into: the size is that of the manifest or index itself.
 #[derive(clap::Args, Debug)]
@@ -24,7 +24,7 @@ Examples:
   larder list oci:hello.oci
   larder list oci:hello.oci --format json | jq -r '.names[].name'")]
 pub(crate) struct Args {
-    /// Layout to list
+    /// Layout or archive to list
     #[arg(value_name = "LOCATION")]
     location: OsString,
 }
