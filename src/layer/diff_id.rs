@@ -5,6 +5,14 @@ use std::io::Read;
 use crate::error::{Error, Result};
 use crate::spec::{DiffId, Hasher};
 
+/// Fails with kind `corrupt` where a layer has not the diff ID that its image config says.
+pub(super) fn check(actual: &DiffId, expected: &DiffId) -> Result<()> {
+    match actual == expected {
+        true => Ok(()),
+        false => Err(Error::corrupt(format!("its diff ID is {actual}, the image config says {expected}"))),
+    }
+}
+
 /// Passes a layer's uncompressed tar through, counts it and computes its diff ID.
 pub struct DiffIdReader<R> {
     source: R,

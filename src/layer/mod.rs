@@ -1,9 +1,9 @@
-//! Layers: from a changeset to the bytes of a blob, and back from blobs to entries.
+//! Layers: from a changeset to the bytes of a blob, and from one blob to another.
 //!
 //! ```text
 //! tree, archive, specification --> Item* (changeset) --> tar stream --> chunks --> compressed chunks --> blob
-//!                                                            |                                          |
-//!                                                         diff ID                                    digest
+//!                                                          ^  |                                          |
+//!                                          stored layer ---+  diff ID                                 digest
 //! ```
 //!
 //! # The byte contract
@@ -16,7 +16,8 @@
 //! * for gzip the encoder in `deflate`, which is larder's own and has no other version; one member, chunks joined by empty stored blocks;
 //! * for zstd the pinned libzstd, one frame for each chunk.
 //!
-//! Golden digests in the tests hold each of these in place.
+//! Golden digests in the tests hold each of these in place. A layer that is compressed again is cut by the same rules, so it becomes the very blob that
+//! building its entries with that compression would have made.
 //!
 //! Relies on `exec` for threads and on `store` for the blob that is written. Image-spec, layer.md.
 
@@ -27,12 +28,17 @@ mod codec;
 mod deflate;
 pub mod diff_id;
 mod gzip;
+mod raw;
+pub mod recompress;
 pub mod reuse;
+pub mod stored;
+mod stream;
 pub mod tree;
 pub mod whiteout;
 
 pub use builder::Layer;
 pub use codec::Codec;
 pub use reuse::Reuse;
+pub use stored::Stored;
 
 pub use crate::tar::{self, Entry, EntryKind, decode, entry};

@@ -115,6 +115,20 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// Skips what was not read of the content of the last entry, and the padding behind it. Fails as [`Reader::next_entry`] does.
+    pub fn skip_entry(&mut self) -> Result<()> {
+        let outcome = self.skip_content();
+        if outcome.is_err() {
+            self.state = State::Failed;
+        }
+        outcome
+    }
+
+    /// The source, from which more may have been taken than was made use of.
+    pub fn source_mut(&mut self) -> &mut R {
+        self.source.get_mut()
+    }
+
     /// Gives the source back. Some of what follows the last entry may have been taken from it.
     pub fn into_source(self) -> R {
         self.source.into_inner()
