@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::spec::BaseSpec;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::graph::image::{Choice, Image};
 use crate::spec::config::ImageConfig;
-use crate::spec::media_type::Kind;
+use crate::spec::media_type::{Family, Kind};
 use crate::spec::name::ImageName;
-use crate::spec::{Descriptor, DiffId, MediaType, Platform, text};
+use crate::spec::{Descriptor, DiffId, Platform, text};
 use crate::store::layout::{Layout, Options};
 use crate::store::location::Location;
 
@@ -70,13 +70,10 @@ impl Base {
 
 /// The same layer with the media type that an OCI manifest must use; the blob is the same.
 fn oci_layer(layer: &Descriptor) -> Result<Descriptor> {
-    let media_type = match layer.media_type.as_ref() {
-        "application/vnd.docker.image.rootfs.diff.tar" => MediaType::ImageLayer,
-        "application/vnd.docker.image.rootfs.diff.tar.gzip" => MediaType::ImageLayerGzip,
-        "application/vnd.docker.image.rootfs.diff.tar.zstd" => MediaType::ImageLayerZstd,
-        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => MediaType::ImageLayerNonDistributableGzip,
-        _ if matches!(Kind::of(&layer.media_type), Kind::Layer(_)) => layer.media_type.clone(),
-        other => return Err(Error::new(ErrorKind::Unsupported, format!("`{}` is not a layer of an image", text::shown(other)))),
+    let media_type = match Kind::of(&layer.media_type) {
+        Kind::Layer(media) => Family::Oci.layer(media),
+        _ => None,
     };
+    let media_type = media_type.ok_or_else(|| Error::unsupported(format!("`{}` is not a layer of an image", text::shown(layer.media_type.as_ref()))))?;
     Ok(Descriptor { media_type, ..layer.clone() })
 }

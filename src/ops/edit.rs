@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Everything is read and decided before anything is written, and names change last, in one step. Changes are made in one order, whatever the order in
-//! which they were asked for: settings of the config, then annotations.
+//! which they were asked for: the compression of layers, settings of the config, annotations.
 //!
 //! What no change reaches is not written again: its bytes and its digest stay, in the middle of an index as for a whole image. History stays
 //! truthful: it has one step for each layer, and what an edit did to the config is a step without one. An attestation or a signature tells of the very
@@ -18,6 +18,7 @@
 mod annotations;
 mod image;
 mod index;
+mod layers;
 mod names;
 mod report;
 mod stack;
@@ -31,12 +32,14 @@ use std::path::PathBuf;
 use crate::build::spec::{AnnotationSpec, ConfigSpec};
 use crate::error::Result;
 use crate::exec::Run;
+use crate::layer::Codec;
 use crate::spec::{Descriptor, Platform, Selector, text};
 use crate::store::layout::{Layout, Options};
 
-pub use report::{DroppedReport, EditPlanReport, EditReport, ImagePlanReport, ImageReport, UntouchedReport};
+pub use report::{DroppedReport, EditPlanReport, EditReport, ImagePlanReport, ImageReport, LayerPlanReport, LayerReport, UntouchedReport};
 
 use image::{ImagePlan, Rewritten};
+use layers::Works;
 use names::Naming;
 use tree::Tree;
 
@@ -60,10 +63,19 @@ pub struct EditRequest {
 /// What to change.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
+    /// Layers.
+    pub layers: LayerChanges,
     /// Settings of the configs.
     pub settings: SettingChanges,
     /// Annotations of documents; those that are taken away go before others come.
     pub annotations: Vec<AnnotationChange>,
+}
+
+/// What to change in the layers.
+#[derive(Clone, Debug, Default)]
+pub struct LayerChanges {
+    /// How all layers are compressed; what is in them stays.
+    pub compression: Option<Codec>,
 }
 
 /// What to change in the configs.
@@ -91,7 +103,13 @@ pub enum AnnotationChange {
 impl Changes {
     /// Whether nothing is asked for.
     pub fn is_nothing(&self) -> bool {
-        self.settings.is_nothing() && self.annotations.is_empty()
+        self.layers.is_nothing() && self.settings.is_nothing() && self.annotations.is_empty()
+    }
+}
+
+impl LayerChanges {
+    fn is_nothing(&self) -> bool {
+        self.compression.is_none()
     }
 }
 
@@ -108,6 +126,7 @@ struct Plan {
     tree: Tree,
     /// By position in the tree.
     images: BTreeMap<usize, ImagePlan>,
+    works: Works,
     /// What is done beside the images, for people.
     around: Vec<String>,
 }
@@ -121,10 +140,11 @@ pub fn plan(run: &Run, request: &EditRequest) -> Result<EditPlanReport> {
 /// Makes the new image and moves or gives the names.
 pub fn execute(run: &Run, request: &EditRequest) -> Result<EditReport> {
     let plan = prepare(run, request)?;
+    let made = plan.works.make(run, &plan.layout)?;
     let mut rewritten: BTreeMap<usize, Rewritten> = BTreeMap::new();
     for (position, image) in &plan.images {
         run.cancel.check()?;
-        rewritten.insert(*position, image.rewrite(plan.tree.image(*position), &request.changes)?);
+        rewritten.insert(*position, image.rewrite(plan.tree.image(*position), &made, &request.changes)?);
     }
     for (position, image) in &rewritten {
         image.write(plan.tree.image(*position), &plan.layout)?;
@@ -133,7 +153,7 @@ pub fn execute(run: &Run, request: &EditRequest) -> Result<EditReport> {
     rebuilt.write(&plan.layout)?;
     run.cancel.check()?;
     let named = plan.naming.commit(&plan.layout, &rebuilt.root, &rebuilt.gone, &request.changes)?;
-    Ok(report::done(&plan, &rewritten, &rebuilt, named))
+    Ok(report::done(&plan, &made, &rewritten, &rebuilt, named))
 }
 
 fn prepare(run: &Run, request: &EditRequest) -> Result<Plan> {
@@ -142,10 +162,14 @@ fn prepare(run: &Run, request: &EditRequest) -> Result<Plan> {
     let root = naming.root();
     let tree = Tree::read(run, &layout, root, &request.platforms).map_err(|error| error.context(cannot(request, root)))?;
     annotations::check(&tree, &request.changes.annotations)?;
-    let images = tree.images().map(|(position, image)| Ok((position, ImagePlan::new(run, image, &request.changes)?)));
-    let images = images.collect::<Result<_>>()?;
+    let mut works = Works::default();
+    let mut images = BTreeMap::new();
+    for (position, image) in tree.images() {
+        let plan = ImagePlan::new(run, image, &request.changes, &mut works);
+        images.insert(position, plan.map_err(|error| error.context(format!("cannot edit the image for {}", image.platform)))?);
+    }
     let around = annotations::around(&tree, naming.root(), &request.changes.annotations);
-    Ok(Plan { layout, naming, tree, images, around })
+    Ok(Plan { layout, naming, tree, images, works, around })
 }
 
 fn cannot(request: &EditRequest, root: &Descriptor) -> String {

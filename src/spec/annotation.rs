@@ -21,3 +21,7 @@ pub const ATTESTATION_MANIFEST: &str = "attestation-manifest";
 
 /// On an image index that holds some platforms of another one: the digest of that one. larder.
 pub const FILTERED_FROM: &str = "larder.filtered-from";
+
+/// What the keys of annotations on a layer begin with that tell of the bytes of the blob and not of the tar inside: tables of contents of eStargz and
+/// zstd:chunked. They are not true of the same tar in another compression.
+pub const OF_BLOB: [&str; 3] = ["containerd.io/snapshot/stargz/", "io.containers.estargz.", "io.github.containers.zstd-chunked."];

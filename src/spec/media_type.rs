@@ -81,6 +81,39 @@ impl LayerMedia {
     }
 }
 
+/// Whose media types a document uses: those of manifest, config and layers go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// The OCI image specification.
+    Oci,
+    /// Docker's schema 2.
+    Docker,
+}
+
+impl Family {
+    /// The family of the media type of a manifest or index.
+    pub fn of(media_type: impl AsRef<str>) -> Family {
+        if is_docker(media_type) { Family::Docker } else { Family::Oci }
+    }
+
+    /// The media type of a layer. None for what the family has no media type for: Docker has none for Zstandard.
+    pub fn layer(self, media: LayerMedia) -> Option<MediaType> {
+        let (base, separator) = match (self, media.non_distributable) {
+            (Family::Oci, false) => (OCI_LAYER, "+"),
+            (Family::Oci, true) => (OCI_NON_DISTRIBUTABLE_LAYER, "+"),
+            (Family::Docker, false) => (DOCKER_LAYER, "."),
+            (Family::Docker, true) => (DOCKER_FOREIGN_LAYER, "."),
+        };
+        let compression = match media.compression {
+            Compression::None => String::new(),
+            Compression::Zstd if self == Family::Docker => return None,
+            compression => format!("{separator}{compression}"),
+        };
+        let encrypted = if media.encrypted { "+encrypted" } else { "" };
+        Some(format!("{base}{compression}{encrypted}").as_str().into())
+    }
+}
+
 /// Whether a media type is that of Docker's schema 1 manifests, which larder does not read.
 pub fn is_schema_1(media_type: impl AsRef<str>) -> bool {
     matches!(media_type.as_ref(), DOCKER_SCHEMA_1 | DOCKER_SCHEMA_1_SIGNED)
@@ -177,6 +210,25 @@ mod tests {
         assert_eq!(layer("application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"), (Compression::Zstd, true, false));
         assert_eq!(layer("application/vnd.oci.image.layer.v1.tar+encrypted"), (Compression::None, false, true));
         assert_eq!(layer("application/vnd.oci.image.layer.v1.tar+zstd+encrypted"), (Compression::Zstd, false, true));
+    }
+
+    #[test]
+    fn a_layer_has_a_media_type_in_every_family_that_can_say_it() {
+        for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+            for (non_distributable, encrypted) in [(false, false), (true, false), (false, true), (true, true)] {
+                let media = LayerMedia { compression, non_distributable, encrypted };
+                for family in [Family::Oci, Family::Docker] {
+                    match family.layer(media) {
+                        Some(media_type) => assert_eq!((Kind::of(&media_type), Family::of(&media_type)), (Kind::Layer(media), family)),
+                        None => assert_eq!((compression, family), (Compression::Zstd, Family::Docker)),
+                    }
+                }
+            }
+        }
+        assert_eq!(
+            Family::Oci.layer(LayerMedia { compression: Compression::Gzip, non_distributable: false, encrypted: false }),
+            Some(MediaType::ImageLayerGzip)
+        );
     }
 
     #[test]

@@ -154,6 +154,54 @@ fn without_a_new_name_the_old_one_moves_and_the_report_says_so() {
     assert_eq!((again["digest"].as_str(), again["before"].as_str()), (Some(after.as_str()), Some(after.as_str())), "what changes nothing keeps the digest");
 }
 
+/// The diff IDs of an image's platform.
+fn diff_ids(layout: &Path, tag: &str, architecture: &str) -> Value {
+    config_of(layout, &manifest_of(layout, tag, architecture))["rootfs"]["diff_ids"].clone()
+}
+
+#[test]
+fn compressing_there_and_back_keeps_diff_ids_and_gives_the_old_digests() {
+    let hello = Hello::new();
+    let before = (hello.digest("1.4.2"), diff_ids(&hello.path(), "1.4.2", "arm"));
+    let report = hello.edited(":1.4.2", &["--compression", "zstd:19"]);
+    assert_eq!(report["layers"].as_array().map(Vec::len), Some(4), "one layer is the same on all platforms: {report}");
+    assert_ne!(hello.digest("1.4.2"), before.0);
+    hello.edited(":1.4.2", &["--compression", "none", "--jobs", "1"]);
+    assert_eq!(diff_ids(&hello.path(), "1.4.2", "arm"), before.1);
+    hello.edited(":1.4.2", &["--compression", "gzip", "--jobs", "16"]);
+    assert_eq!((hello.digest("1.4.2"), diff_ids(&hello.path(), "1.4.2", "arm")), before);
+}
+
+/// An image whose layers umoci wrote, with its own tar and its own gzip.
+fn foreign(directory: &Path) -> Option<PathBuf> {
+    let umoci = tool("umoci")?;
+    let layout = directory.join("foreign");
+    let image = format!("{}:1", layout.display());
+    let tree = directory.join("tree");
+    std::fs::create_dir_all(tree.join("etc")).expect("writable");
+    std::fs::write(tree.join("etc/motd"), "hello\n".repeat(10_000)).expect("writable");
+    Command::new(&umoci).args(["init", "--layout"]).arg(&layout).succeeds();
+    Command::new(&umoci).args(["new", "--image", &image]).succeeds();
+    for to in ["/opt", "/srv"] {
+        Command::new(&umoci).args(["insert", "--image", &image]).arg(&tree).arg(to).succeeds();
+    }
+    Some(layout)
+}
+
+#[test]
+fn layers_of_other_tools_keep_their_tar_whatever_they_are_compressed_with() {
+    let temp = temp();
+    let Some(layout) = foreign(temp.path()) else { return };
+    let at = format!("oci:{}:1", layout.display());
+    // An image without an index is an image of any architecture.
+    let before = diff_ids(&layout, "1", "any");
+    for codec in ["zstd", "none", "gzip:1"] {
+        succeeded(&["edit", &at, "--compression", codec]);
+        assert_eq!(diff_ids(&layout, "1", "any"), before, "{codec}");
+        succeeded(&["verify", "--deep", &at]);
+    }
+}
+
 #[test]
 fn a_dry_run_prints_the_plan_and_writes_nothing() {
     let hello = Hello::new();

@@ -12,14 +12,15 @@ use crate::cli::style::Style;
 use crate::cli::table::{Align, Table};
 use crate::cli::{annotation, bytes, host};
 use crate::error::{Error, Result};
-use crate::ops::edit::{self, AnnotationChange, Changes, EditPlanReport, EditReport, EditRequest, SettingChanges, UntouchedReport};
+use crate::layer::Codec;
+use crate::ops::edit::{self, AnnotationChange, Changes, EditPlanReport, EditReport, EditRequest, LayerChanges, SettingChanges, UntouchedReport};
 use crate::spec::{Platform, text};
 use crate::store::Location;
 
 /// Makes a new image from an old one in a layout
 ///
 /// Without --tag the name moves to the new image. All platforms of an index are edited unless --platform says which; the others keep their manifests byte
-/// for byte. Changes are made in one order, whatever the order of the flags: settings, annotations. An attestation of an image that changed is left out of the
+/// for byte. Changes are made in one order, whatever the order of the flags: compression, settings, annotations. An attestation of an image that changed is left out of the
 /// new index, because it tells of other content.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -36,6 +37,9 @@ pub(crate) struct Args {
     /// Platforms to edit; may be repeated
     #[arg(long, value_name = "OS/ARCH[/VARIANT],…")]
     platform: Vec<String>,
+    /// How all layers are compressed: gzip, zstd or none, with an optional level as in gzip:9; what is in them stays
+    #[arg(long, value_name = "CODEC[:LEVEL]")]
+    compression: Option<Codec>,
     #[command(flatten)]
     settings: SettingFlags,
     /// Variable to remove, before others are set; may be repeated
@@ -91,7 +95,8 @@ fn changes(args: &Args, context: &Context) -> Result<Changes> {
     for written in &args.annotation {
         annotations.extend(annotation::set(written)?.into_iter().map(AnnotationChange::Set));
     }
-    Ok(Changes { settings, annotations })
+    let layers = LayerChanges { compression: args.compression };
+    Ok(Changes { layers, settings, annotations })
 }
 
 /// The result, as a person reads it.

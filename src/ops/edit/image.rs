@@ -2,10 +2,13 @@
 
 use crate::error::{Error, Result};
 use crate::exec::Run;
+use crate::layer::{Codec, Layer};
+use crate::spec::media_type::Family;
 use crate::spec::{Descriptor, Document, History, ImageConfig, ImageManifest};
 use crate::store::layout::Layout;
 
-use super::stack::Stack;
+use super::layers::{self, Works};
+use super::stack::{Slot, Stack};
 use super::tree::Image;
 use super::{Changes, SettingChanges, annotations};
 
@@ -15,6 +18,7 @@ pub(super) struct ImagePlan {
     /// With the new settings; layers and history are those of `stack`.
     config: ImageConfig,
     stack: Stack,
+    family: Family,
     /// What is done, for people; nothing where nothing changes.
     pub(super) changes: Vec<String>,
 }
@@ -28,12 +32,36 @@ pub(super) struct Rewritten {
 
 impl ImagePlan {
     /// Decides. Kinds: `usage` for a setting that cannot be.
-    pub(super) fn new(run: &Run, image: &Image, changes: &Changes) -> Result<ImagePlan> {
-        let mut plan = ImagePlan { config: image.config.value.clone(), stack: Stack::of(image), changes: Vec::new() };
+    pub(super) fn new(run: &Run, image: &Image, changes: &Changes, works: &mut Works) -> Result<ImagePlan> {
+        let family = Family::of(&image.manifest.descriptor.media_type);
+        let mut plan = ImagePlan { config: image.config.value.clone(), stack: Stack::of(image), family, changes: Vec::new() };
+        if let Some(codec) = changes.layers.compression {
+            plan.compress(codec, works)?;
+        }
         plan.apply_settings(run, image, &changes.settings)?;
         let annotated = annotations::of_manifest(image, &changes.annotations);
         plan.changes.extend(annotations::changed(&image.manifest.value.annotations, &annotated));
         Ok(plan)
+    }
+
+    /// Compresses all layers but those that are what they are because nobody may distribute others.
+    fn compress(&mut self, codec: Codec, works: &mut Works) -> Result<()> {
+        layers::check_compression(self.family, codec.compression())?;
+        let (mut again, mut kept) = (0, 0);
+        for slot in self.stack.slots_mut() {
+            let Slot::Kept(layer) = slot else { continue };
+            if layer.media()?.non_distributable {
+                kept += 1;
+                continue;
+            }
+            *slot = Slot::Made { work: works.recompress(layer, codec), pointer: Some(layer.descriptor.clone()) };
+            again += 1;
+        }
+        self.changes.push(format!("{} compressed with {codec}", count(again, "layer")));
+        if kept > 0 {
+            self.changes.push(format!("{} kept that must not be distributed", count(kept, "layer")));
+        }
+        Ok(())
     }
 
     fn apply_settings(&mut self, run: &Run, image: &Image, settings: &SettingChanges) -> Result<()> {
@@ -59,11 +87,12 @@ impl ImagePlan {
         Ok(())
     }
 
-    /// Makes the documents.
-    pub(super) fn rewrite(&self, image: &Image, changes: &Changes) -> Result<Rewritten> {
+    /// Makes the documents. `made` are the layers that were to be made.
+    pub(super) fn rewrite(&self, image: &Image, made: &[Layer], changes: &Changes) -> Result<Rewritten> {
+        let (layers, diff_ids): (Vec<_>, Vec<_>) = self.stack.finish(made, self.family).into_iter().map(|layer| (layer.descriptor, layer.diff_id)).unzip();
         let mut config = self.config.clone();
-        if self.stack != Stack::of(image) {
-            self.stack.write(&mut config);
+        if !self.stack.has_steps_of(&Stack::of(image)) || diff_ids != image.diff_ids {
+            self.stack.write(&diff_ids, &mut config);
         }
         let config = match config.says_the_same_as(&image.config.value) {
             true => image.config.clone(),
@@ -73,7 +102,7 @@ impl ImagePlan {
             }
         };
         let old = &image.manifest;
-        let mut value = ImageManifest { config: config.descriptor.clone(), ..old.value.clone() };
+        let mut value = ImageManifest { config: config.descriptor.clone(), layers, ..old.value.clone() };
         value.annotations = annotations::of_manifest(image, &changes.annotations);
         let manifest = match value == old.value {
             true => old.clone(),
@@ -81,6 +110,10 @@ impl ImagePlan {
         };
         Ok(Rewritten { manifest, config })
     }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 impl Rewritten {

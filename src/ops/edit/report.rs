@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::layer::Layer;
 use crate::ops::tag::GivenName;
 use crate::spec::{Descriptor, Digest, ImageName};
 use crate::store::Source;
@@ -25,6 +26,8 @@ pub struct EditPlanReport {
     pub names: Vec<String>,
     /// The images, in the order of the index.
     pub images: Vec<ImagePlanReport>,
+    /// The layers that would be made, each once.
+    pub layers: Vec<LayerPlanReport>,
     /// What would be done to indexes and to what points to them and to manifests, one line each.
     pub around: Vec<String>,
     /// What would not be touched, because it is no image for one of the platforms. What is attached to an image that changes goes.
@@ -42,6 +45,15 @@ pub struct ImagePlanReport {
     pub changes: Vec<String>,
 }
 
+/// A layer that would be made.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerPlanReport {
+    /// What it is.
+    pub label: String,
+    /// The blobs that it would be made of.
+    pub from: Vec<Digest>,
+}
+
 /// What was done.
 #[derive(Clone, Debug, Serialize)]
 pub struct EditReport {
@@ -57,6 +69,8 @@ pub struct EditReport {
     pub names: Vec<GivenName>,
     /// The images, in the order of the index.
     pub images: Vec<ImageReport>,
+    /// The layers that were made, each once.
+    pub layers: Vec<LayerReport>,
     /// What was done to indexes and to what points to them and to manifests, one line each.
     pub around: Vec<String>,
     /// What is left out of the new index because it told of an image that changed.
@@ -82,6 +96,23 @@ pub struct ImageReport {
     pub size: u64,
     /// What was done, one line each.
     pub changes: Vec<String>,
+}
+
+/// A layer that was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerReport {
+    /// What it is.
+    pub label: String,
+    /// The blobs that it was made of.
+    pub from: Vec<Digest>,
+    /// Digest of the blob.
+    pub digest: Digest,
+    /// Digest of the tar.
+    pub diff_id: Digest,
+    /// Bytes of the blob.
+    pub size: u64,
+    /// Bytes of the tar.
+    pub uncompressed: u64,
 }
 
 /// An entry that is left out of the new index.
@@ -119,12 +150,13 @@ pub(super) fn planned(plan: &Plan) -> EditPlanReport {
         digest: plan.naming.root().digest.clone(),
         names: plan.naming.names().iter().map(|name: &ImageName| name.as_str().to_owned()).collect(),
         images: images.collect(),
+        layers: plan.works.iter().map(|work| LayerPlanReport { label: work.label.clone(), from: work.from() }).collect(),
         around: plan.around.clone(),
         untouched: plan.tree.left().into_iter().map(untouched).collect(),
     }
 }
 
-pub(super) fn done(plan: &Plan, rewritten: &BTreeMap<usize, Rewritten>, rebuilt: &Rebuilt, named: Named) -> EditReport {
+pub(super) fn done(plan: &Plan, made: &[Layer], rewritten: &BTreeMap<usize, Rewritten>, rebuilt: &Rebuilt, named: Named) -> EditReport {
     let images = rewritten.iter().map(|(position, new)| {
         let old = plan.tree.image(*position);
         let layers = &new.manifest.value.layers;
@@ -136,6 +168,14 @@ pub(super) fn done(plan: &Plan, rewritten: &BTreeMap<usize, Rewritten>, rebuilt:
             size: layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add),
             changes: plan.images.get(position).map(|image| image.changes.clone()).unwrap_or_default(),
         }
+    });
+    let layers = plan.works.iter().zip(made).map(|(work, layer)| LayerReport {
+        label: work.label.clone(),
+        from: work.from(),
+        digest: layer.descriptor.digest.clone(),
+        diff_id: layer.diff_id.0.clone(),
+        size: layer.descriptor.size,
+        uncompressed: layer.uncompressed,
     });
     let is_dropped = |digest: &Digest| rebuilt.dropped.iter().any(|(entry, _)| entry.digest == *digest);
     let dropped = rebuilt.dropped.iter().map(|(entry, left)| DroppedReport {
@@ -150,6 +190,7 @@ pub(super) fn done(plan: &Plan, rewritten: &BTreeMap<usize, Rewritten>, rebuilt:
         media_type: rebuilt.root.media_type.to_string(),
         names: named.names,
         images: images.collect(),
+        layers: layers.collect(),
         around: plan.around.clone(),
         dropped: dropped.collect(),
         untouched: plan.tree.left().into_iter().filter(|(entry, _)| !is_dropped(&entry.digest)).map(untouched).collect(),

@@ -2,5 +2,6 @@
 
 mod documents;
 mod graph;
+mod layers;
 mod naming;
 mod sample;

@@ -145,6 +145,13 @@ pub(super) fn env(name: &str, value: &str) -> Changes {
     changes
 }
 
+/// All layers under another compression.
+pub(super) fn compressed(codec: Codec) -> Changes {
+    let mut changes = Changes::default();
+    changes.layers.compression = Some(codec);
+    changes
+}
+
 pub(super) fn spec(level: Level, platform: Option<&str>, key: &str, value: &str) -> AnnotationSpec {
     let platform = platform.map(|platform| Platform::parse(platform).expect("a platform"));
     AnnotationSpec { place: Place::flag("--annotation"), level, platform, key: key.into(), value: value.into() }

@@ -1,0 +1,80 @@
+//! The layers that are to be made: each once, however many images want it.
+
+use std::collections::HashMap;
+
+use crate::error::{Error, Result};
+use crate::exec::Run;
+use crate::layer::{Codec, Layer, Stored, recompress};
+use crate::spec::media_type::{Compression, Family, LayerMedia};
+use crate::spec::{Algorithm, Digest};
+use crate::store::layout::Layout;
+
+/// What is to be made, in the order in which images first want it.
+#[derive(Debug, Default)]
+pub(super) struct Works {
+    works: Vec<Work>,
+    known: HashMap<String, usize>,
+}
+
+/// A layer to make.
+#[derive(Debug)]
+pub(super) struct Work {
+    /// For people.
+    pub(super) label: String,
+    how: How,
+}
+
+#[derive(Debug)]
+enum How {
+    Recompress(Stored, Codec),
+}
+
+impl Works {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Work> {
+        self.works.iter()
+    }
+
+    /// The layer under another compression.
+    pub(super) fn recompress(&mut self, layer: &Stored, codec: Codec) -> usize {
+        let Stored { descriptor, diff_id } = layer;
+        let label = format!("layer {} as {codec}", descriptor.digest.short());
+        self.add(format!("recompress {} {} {diff_id} {codec}", descriptor.digest, descriptor.media_type), label, How::Recompress(layer.clone(), codec))
+    }
+
+    fn add(&mut self, key: String, label: String, how: How) -> usize {
+        *self.known.entry(key).or_insert_with(|| {
+            self.works.push(Work { label, how });
+            self.works.len() - 1
+        })
+    }
+
+    /// Makes all of them, in their order. What is there is read from `layout`, and what is new is written to it.
+    pub(super) fn make(&self, run: &Run, layout: &Layout) -> Result<Vec<Layer>> {
+        run.pool.concurrently(self.works.iter().collect(), |work| work.make(run, layout))
+    }
+}
+
+impl Work {
+    fn make(&self, run: &Run, layout: &Layout) -> Result<Layer> {
+        let writer = layout.blob_writer(Algorithm::Sha256)?;
+        match &self.how {
+            How::Recompress(layer, codec) => recompress::recompress(run, &self.label, layout, layer, *codec, writer),
+        }
+    }
+
+    /// The blobs that it is made of.
+    pub(super) fn from(&self) -> Vec<Digest> {
+        match &self.how {
+            How::Recompress(layer, _) => vec![layer.descriptor.digest.clone()],
+        }
+    }
+}
+
+/// Fails with kind `unsupported` where a manifest of `family` cannot have layers of this compression.
+pub(super) fn check_compression(family: Family, compression: Compression) -> Result<()> {
+    match family.layer(LayerMedia { compression, non_distributable: false, encrypted: false }) {
+        Some(_) => Ok(()),
+        None => Err(Error::unsupported(format!("Docker's schema 2 has no media type for layers that are compressed with {compression}"))
+            .hint("compress them with gzip: --compression gzip")),
+    }
+}
