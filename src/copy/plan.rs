@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::exec::Run;
-use crate::graph::Graph;
 use crate::graph::filter::{Filter, Filtered};
 use crate::graph::referrers::{self, Search};
+use crate::graph::{Graph, find};
 use crate::spec::{Descriptor, Digest, Document, ImageIndex, Kind, MediaType, annotation, limits, media_type};
 use crate::store::{Destination as _, MemoryStore, Source};
 
@@ -142,7 +142,7 @@ impl<'a> CopyPlan<'a> {
             }
             Wanted::One(selector, names) => (selector, names),
         };
-        let entry = selector.select(index).map_err(|error| {
+        let entry = &find::select(request.source, index, selector).map_err(|error| {
             let several = error.kind() == ErrorKind::Usage;
             let error = error.context(format!("cannot find what to copy in {}", request.source.location())).side(Side::Source);
             if several { error.hint("name one of them, or copy them all with --all-names") } else { error }
@@ -223,6 +223,9 @@ impl<'a> CopyPlan<'a> {
                 Referrers::Left => self.left_out.extend(attached.into_iter().map(|descriptor| LeftOut { descriptor, why: Why::Attached })),
             }
         }
+        // What is attached to an index that lost platforms says nothing about the new one.
+        let orphaned = found.of_digests(&self.rewritten.iter().map(|index| index.from.clone()).collect(), &taken);
+        self.left_out.extend(orphaned.into_iter().map(|descriptor| LeftOut { descriptor, why: Why::Attached }));
         let unreadable = found.unreadable.into_iter().map(|(descriptor, _)| LeftOut { descriptor, why: Why::Unreadable });
         self.left_out.extend(unreadable);
         Ok(())

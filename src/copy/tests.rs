@@ -202,6 +202,29 @@ fn a_filtered_copy_has_a_new_index_and_a_sparse_one_the_old() {
 }
 
 #[test]
+fn what_is_attached_to_an_index_that_lost_platforms_is_listed() {
+    let from = MemoryStore::default();
+    let [multi, _] = sample(&from);
+    let config = leaf(&from, "application/vnd.oci.empty.v1+json", b"{}");
+    let mut manifest = ImageManifest::new(config, Vec::new());
+    manifest.subject = Some(multi.bare());
+    let signature = document(&from, MediaType::ImageManifest, manifest);
+    from.commit(std::slice::from_ref(&signature)).expect("committed");
+    let (wanted, platforms) = (one("multi"), Platforms::Filtered(vec![Platform::parse("linux/amd64").expect("a platform")]));
+    let plan = planned(&from, &wanted, &platforms, Referrers::Carried).expect("planned");
+    assert!(plan.left_out.contains(&LeftOut { descriptor: signature, why: Why::Attached }), "{:?}", plan.left_out);
+}
+
+#[test]
+fn a_manifest_below_an_index_can_be_chosen_by_its_digest() {
+    let (from, to) = (MemoryStore::default(), MemoryStore::default());
+    let [multi, _] = sample(&from);
+    let below = Graph::walk(&run(1), &from, &[multi]).expect("walked").reached()[1].descriptor.clone();
+    copy(&from, &to, &Wanted::One(Selector::Digest(below.digest.clone()), Names::Kept)).expect("copied");
+    assert_eq!((to.index().expect("readable").manifests[0].digest.clone(), whole(&to)), (below.digest, 4));
+}
+
+#[test]
 fn lay_66_attachments_come_along_or_are_listed() {
     let from = MemoryStore::default();
     let [_, single] = sample(&from);

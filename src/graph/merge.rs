@@ -133,7 +133,7 @@ impl<'a> Merge<'a> {
                 let platform = new.platform.as_ref().map(ToString::to_string).unwrap_or_default();
                 return Err(Error::conflict(format!("there are two images for {platform}: {} and {}", old.digest, new.digest))
                     .subject(&new.digest)
-                    .hint("--replace takes the later one"));
+                    .hint("--replace takes the later one, where images are added"));
             }
         }
         Ok(())
@@ -238,7 +238,7 @@ mod tests {
         let proof = attestation(&store, &old);
         let index = document(&store, MediaType::ImageIndex, ImageIndex::new(vec![on(&old, "linux/arm64/v8"), proof.clone(), on(&other, "linux/amd64")]));
         let error = merged(&store, &[&index, &new], Nesting::Flattened, Clash::Refused).expect_err("two");
-        assert_eq!((error.kind(), error.hint_text()), (ErrorKind::Conflict, Some("--replace takes the later one")));
+        assert_eq!((error.kind(), error.hint_text()), (ErrorKind::Conflict, Some("--replace takes the later one, where images are added")));
         let (members, replaced) = merged(&store, &[&index, &new], Nesting::Flattened, Clash::Replaces).expect("merged");
         assert_eq!(members, [on(&new, "linux/arm64"), on(&other, "linux/amd64")]);
         assert_eq!(replaced, [proof, on(&old, "linux/arm64")]);

@@ -5,6 +5,7 @@
 
 pub mod attestation;
 pub mod filter;
+pub mod find;
 pub mod image;
 pub mod merge;
 pub mod referrers;

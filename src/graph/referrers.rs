@@ -71,6 +71,12 @@ impl Referrers {
     pub fn all(&self) -> impl Iterator<Item = (&Digest, &Descriptor)> {
         self.candidates.iter().map(|candidate| (&candidate.subject, &candidate.entry))
     }
+
+    /// The entries that are attached to one of `digests` and not among `taken`.
+    pub fn of_digests(&self, digests: &HashSet<Digest>, taken: &HashSet<EntryKey>) -> Vec<Descriptor> {
+        let attached = self.candidates.iter().filter(|candidate| digests.contains(&candidate.subject) && !taken.contains(&key(&candidate.entry)));
+        attached.map(|candidate| candidate.entry.clone()).collect()
+    }
 }
 
 /// What makes an entry this entry: its name and its content.

@@ -70,6 +70,8 @@ pub struct CopiedName {
     /// What it stood on before, where that was something else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moved_from: Option<Digest>,
+    /// Whether the name is new there, and not moved or where it was.
+    pub added: bool,
 }
 
 /// What became of the content.
@@ -238,6 +240,7 @@ impl Summary {
             names.push(CopiedName {
                 name: ImageName::of(entry).map(|name| name.as_str().to_owned()),
                 digest: entry.digest.clone(),
+                added: old.is_none(),
                 moved_from: old.filter(|old| **old != entry.digest).cloned(),
             });
         }

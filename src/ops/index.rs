@@ -11,7 +11,8 @@ mod tests;
 use serde::Serialize;
 
 use crate::copy::How;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Side};
+use crate::graph::find;
 use crate::graph::merge::{Clash, Nesting};
 use crate::spec::{Annotations, Descriptor, Digest, ImageIndex, ImageName, Platform};
 use crate::store::{Location, Options};
@@ -179,5 +180,6 @@ fn no_name(store: &Location) -> Error {
 
 /// One image of a store, which `location` names.
 fn select(source: &dyn crate::store::Source, location: &Location) -> Result<Descriptor> {
-    source.resolve(location.selector()).map_err(|error| error.side(crate::error::Side::Source))
+    let cannot = |error: Error| error.context(format!("cannot find an image in {}", source.location())).side(Side::Source);
+    find::select(source, &source.index().map_err(cannot)?, location.selector()).map_err(cannot)
 }

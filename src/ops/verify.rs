@@ -26,6 +26,7 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Run;
 use crate::fsio::Dir;
+use crate::graph::find;
 use crate::spec::{Descriptor, Digest, Selector, shape, text};
 use crate::store::layout::{Layout, Options};
 
@@ -66,6 +67,8 @@ pub struct VerifyReport {
     pub blobs: usize,
     /// How many bytes are what their digests say.
     pub bytes: u64,
+    /// The names of images that are not whole, in the order of the entries. Foreign text.
+    pub damaged: Vec<String>,
     /// What is wrong: errors first, then in the order of the entries and of what they lead to.
     pub findings: Vec<Finding>,
     /// Whether layers were decompressed and read.
@@ -134,8 +137,8 @@ impl Verifier<'_> {
         };
         match selector {
             Selector::Only => Ok(Some(index.manifests)),
-            selector => match selector.select(&index) {
-                Ok(entry) => Ok(Some(vec![entry.clone()])),
+            selector => match find::select(&self.layout, &index, selector) {
+                Ok(entry) => Ok(Some(vec![entry])),
                 Err(error) => Err(error.context(format!("cannot find what to verify in oci:{}", text::path(self.layout.path())))),
             },
         }
@@ -165,6 +168,8 @@ impl Verifier<'_> {
 
     fn report(mut self, request: &VerifyRequest) -> VerifyReport {
         self.findings.sort_by_key(|(position, finding)| (finding.severity, *position));
+        let wrong = self.findings.iter().filter(|(_, finding)| finding.severity == Severity::Error).map(|(position, _)| *position);
+        let damaged = self.graph.names_above(wrong);
         // Content can be reached as several things, and is then the same damage each time.
         let mut seen = BTreeSet::new();
         let findings = self.findings.into_iter().map(|(_, finding)| finding);
@@ -173,6 +178,7 @@ impl Verifier<'_> {
             layout: format!("oci:{}", text::path(&request.path)),
             blobs: self.graph.digests().len(),
             bytes: self.proved.values().fold(0, |sum, bytes| sum.saturating_add(*bytes)),
+            damaged,
             findings,
             deep: request.depth == Depth::Layers,
         }

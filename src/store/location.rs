@@ -47,7 +47,12 @@ impl Location {
         let bad = |why: &str| Error::usage(format!("location `{shown}` {why}")).subject(&shown).hint("write oci:PATH or oci:PATH:NAME");
         let schemes = TRANSPORTS.iter().map(|transport| transport.scheme());
         let found = schemes.filter_map(|scheme| Some((scheme, written.strip_prefix(scheme.as_bytes())?.strip_prefix(b":")?))).next();
-        let (path, rest) = split(found.map_or(written, |(_, body)| body));
+        let body = found.map_or(written, |(_, body)| body);
+        if let Some(digest) = broken_digest(body) {
+            return Err(bad(&format!("has `{}`, which is not a whole digest", text::bytes(digest)))
+                .hint("write all of it; `larder list --format json` shows whole digests"));
+        }
+        let (path, rest) = split(body);
         if path.is_empty() {
             return Err(bad("has no path"));
         }
@@ -109,6 +114,14 @@ impl fmt::Display for Location {
     }
 }
 
+/// What looks like the digest of an image but is none: taken for a path, it would make a directory of that name.
+fn broken_digest(body: &[u8]) -> Option<&[u8]> {
+    let at = body.windows(8).rposition(|window| matches!(window, b"@sha256:" | b"@sha512:"))?;
+    let digest = &body[at + 1..];
+    let whole = std::str::from_utf8(digest).is_ok_and(|digest| digest.parse::<Digest>().is_ok());
+    (!whole).then_some(digest)
+}
+
 /// The path, and what follows it without the colon; a digest keeps its `@`.
 fn split(body: &[u8]) -> (&[u8], Option<&[u8]>) {
     let Some(colon) = body.iter().position(|byte| *byte == b':') else { return (body, None) };
@@ -165,7 +178,7 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Unsupported);
             assert!(error.hint_text().is_some());
         }
-        for written in ["", "oci:", "oci::x", "oci:out:"] {
+        for written in ["", "oci:", "oci::x", "oci:out:", "oci:out@sha256:00", "out:1@sha256:abc", "oci-archive:x@sha512:"] {
             assert_eq!(Location::parse(written).expect_err(written).kind(), ErrorKind::Usage, "{written}");
         }
     }

@@ -62,6 +62,22 @@ fn digest(descriptor: &Value) -> &str {
 }
 
 #[test]
+fn all_names_that_are_not_whole_are_told() {
+    let temp = crate::support::process::temp();
+    let layout = format!("oci:{}", temp.path().join("out").display());
+    let context = crate::support::process::checkout("testdata/hello");
+    assert_eq!(ran(&["build", context.to_str().expect("UTF-8"), "--no-cache", "--quiet", "-o", &layout]).code, Some(0));
+    let other = ["build", "--quiet", "--copy", "Cargo.toml=/x", "--platform", "linux/amd64", "-t", "whole:1", "-o", &layout];
+    assert_eq!(ran(&other).code, Some(0));
+    let layer = crate::support::image::manifest_of(&temp.path().join("out"), "1.4.2", "arm64")["layers"][0]["digest"].clone();
+    std::fs::remove_file(crate::support::image::blob_path(&temp.path().join("out"), &layer)).expect("removed");
+    let report = ran(&["verify", &layout, "--format", "json"]).json();
+    assert_eq!(report["damaged"], json!(["registry.example/team/hello:1.4.2", "registry.example/team/hello:latest"]));
+    let text = ran(&["verify", &layout]).stdout;
+    assert!(text.contains("not whole: registry.example/team/hello:1.4.2, registry.example/team/hello:latest"), "{text}");
+}
+
+#[test]
 fn a_sound_layout_is_found_sound() {
     let (_home, layout) = context::layout();
     let report = expect(&layout, &[], 0, &Vec::new());

@@ -172,7 +172,11 @@ impl Report for PlanText {
 fn write_names(out: &mut dyn Write, names: &[CopiedName]) -> io::Result<()> {
     let mut table = Table::new([("NAME", Align::Left), ("DIGEST", Align::Left), ("BEFORE", Align::Left)]);
     for name in names {
-        let before = name.moved_from.as_ref().map_or("-", |digest| digest.short());
+        let before = match (&name.moved_from, name.added) {
+            (Some(digest), _) => digest.short(),
+            (None, true) => "-",
+            (None, false) => "the same",
+        };
         table.row([name.name.as_deref().unwrap_or("-"), name.digest.short(), before]);
     }
     table.write(out)

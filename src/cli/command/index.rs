@@ -20,7 +20,7 @@ use crate::store::{Location, Sharing};
 
 /// Makes one index of several images, and changes indexes
 ///
-/// Merges what separate build hosts made for one platform each, without a registry. Changing an index makes a new one, to which the name moves in one
+/// Merges what separate build hosts made for one platform each, without a registry. A name that stood on something else moves, and the report says so. Changing an index makes a new one, to which the name moves in one
 /// step; changes that several processes make at the same time are all kept.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\

@@ -11,7 +11,7 @@ use crate::cli::style::Style;
 use crate::cli::table::{Align, Table};
 use crate::error::{Error, Result};
 use crate::ops::verify::{self, Code, Depth, Severity, VerifyReport, VerifyRequest};
-use crate::spec::Digest;
+use crate::spec::{Digest, text};
 use crate::store::location::Location;
 
 /// Proves every byte of a layout, or of one image in it
@@ -71,6 +71,12 @@ impl Report for Text {
             table.write(out)?;
             writeln!(out)?;
         }
+        if !report.damaged.is_empty() {
+            let names: Vec<String> = report.damaged.iter().take(LISTED).map(|name| text::shown(name).into_owned()).collect();
+            let more = report.damaged.len().saturating_sub(LISTED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            writeln!(out, "{} {}{more}", style.strong("not whole:"), names.join(", "))?;
+        }
         if report.errors().any(|finding| finding.code == Code::BlobMissing) {
             let hint = "an image that was copied for some platforms only lacks the others; copy what is missing, or verify one image with @DIGEST";
             writeln!(out, "{} {hint}", style.hint("hint:"))?;
@@ -84,6 +90,9 @@ impl Report for Text {
         writeln!(out, "{}, {} verified, {}", count(report.blobs, "blob"), bytes::size(report.bytes), style.strong(&outcome))
     }
 }
+
+/// How many names are listed in text; JSON has them all.
+const LISTED: usize = 20;
 
 /// Digests short enough for a table; names as they are.
 fn short(link: &str) -> String {

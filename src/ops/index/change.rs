@@ -120,6 +120,10 @@ impl<'a> Changing<'a> {
                     entry.annotations.extend(set.clone());
                     entry.annotations.retain(|key, _| !unset.contains(key));
                 }
+                if platform.is_some() {
+                    // Puts them together anew, which refuses two for one platform.
+                    Merge::new(self.run, Default::default(), Default::default()).add_members(self.layout, &index.manifests)?;
+                }
                 if targets.is_empty() {
                     index.annotations.extend(set.clone());
                     index.annotations.retain(|key, _| !unset.contains(key));

@@ -4,7 +4,8 @@ use crate::copy::{self, CopyPlan};
 use crate::error::{Result, Side};
 use crate::exec::Run;
 use crate::graph::merge::{self, Merge};
-use crate::spec::{Descriptor, ImageIndex};
+use crate::spec::name::same_name;
+use crate::spec::{Descriptor, Digest, ImageIndex, ImageName};
 use crate::store::{Location, Options, Source, transport};
 
 use super::{CreateRequest, Effect, IndexReport, entries, no_name, report, select};
@@ -23,6 +24,7 @@ pub fn create(run: &Run, request: &CreateRequest) -> Result<IndexReport> {
     }
     let body = ImageIndex { annotations: request.annotations.clone(), ..ImageIndex::new(Vec::new()) };
     let index = merge::document(body, merge.members().iter().map(|member| member.descriptor.clone()).collect())?;
+    let before = request.names.first().and_then(|name| standing(request, name));
     if request.effect == Effect::Done {
         let mut plans = content(run, &merge, &sources)?;
         if let Some((source, _)) = sources.first() {
@@ -31,7 +33,13 @@ pub fn create(run: &Run, request: &CreateRequest) -> Result<IndexReport> {
         let destination = transport::destination(&request.destination, &request.options).map_err(|error| error.side(Side::Destination))?;
         copy::execute(run, &plans, &*destination, request.how)?;
     }
-    Ok(report(&request.destination, &request.names, &index, None, &merge.replaced))
+    Ok(report(&request.destination, &request.names, &index, before, &merge.replaced))
+}
+
+/// What a name stands on at the destination; none where it is new, and where the destination cannot be read, which is told when it is opened for writing.
+fn standing(request: &CreateRequest, name: &ImageName) -> Option<Digest> {
+    let index = transport::source(&request.destination, &request.options).and_then(|destination| destination.index()).ok()?;
+    index.manifests.iter().find(|entry| same_name(entry, name)).map(|entry| entry.digest.clone())
 }
 
 /// A source and the image that is meant in it.

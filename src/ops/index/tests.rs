@@ -135,6 +135,9 @@ fn annotations_and_platforms_change_where_they_are_meant_to() {
     changed(at(&out, ":1"), annotate(Vec::new(), "whole", &[], None), &[]).expect("annotated");
     let second = vec![Target::Digest(report.members[1].digest.clone())];
     changed(at(&out, ":1"), annotate(second, "entry", &["whole"], Some("linux/arm/v6")), &[]).expect("annotated");
+    let first = vec![Target::Digest(report.members[0].digest.clone())];
+    let same = changed(at(&out, ":1"), annotate(first, "x", &[], Some("linux/arm/v6")), &[]).expect_err("two for one platform");
+    assert_eq!(same.kind(), ErrorKind::Conflict);
     let layout = Layout::open(&out, Options::default()).expect("opened");
     let entry = whole(&out).remove(0);
     let index: ImageIndex = serde_json::from_slice(&layout.read(&entry, usize::MAX).expect("read")).expect("an index");

@@ -1,10 +1,10 @@
 //! Which image is meant.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::graph::image;
-use crate::spec::{Descriptor, Digest, ImageIndex, ImageName, Kind, Selector, limits, links};
+use crate::error::{Error, Result};
+use crate::graph::{find, image};
+use crate::spec::{Descriptor, Digest, ImageIndex, ImageName, Kind, Selector};
 use crate::store::Source;
 
 use super::EntryReport;
@@ -39,7 +39,7 @@ pub(super) fn one(source: &dyn Source, index: &ImageIndex, selector: &Selector) 
             let same = index.manifests.iter().filter(|other| other.digest == entry.digest);
             Ok(Image { entries: same.map(entry_report).collect(), root: plain(entry) })
         }
-        (Err(absent), Selector::Digest(digest)) => match below(source, index, digest)? {
+        (Err(absent), Selector::Digest(digest)) => match find::below(source, index, digest)? {
             Some(root) => Ok(Image { entries: Vec::new(), root }),
             None => Err(cannot(absent)),
         },
@@ -54,29 +54,6 @@ fn plain(entry: &Descriptor) -> Descriptor {
 
 fn entry_report(entry: &Descriptor) -> EntryReport {
     EntryReport { name: ImageName::of(entry).map(|name| name.as_str().to_owned()), annotations: entry.annotations.clone() }
-}
-
-/// The descriptor of a document that the entries lead to, level by level. What cannot be read leads nowhere.
-fn below(source: &dyn Source, index: &ImageIndex, wanted: &Digest) -> Result<Option<Descriptor>> {
-    let mut seen = HashSet::new();
-    let mut level: Vec<Descriptor> = index.manifests.clone();
-    for _ in 0..limits::INDEX_DEPTH {
-        let mut next = Vec::new();
-        level.retain(|document| Kind::of(&document.media_type) == Kind::Index && seen.insert(document.digest.clone()));
-        for document in &level {
-            let children = source.read(document, limits::MANIFEST_BYTES).and_then(|bytes| links::children(document, &bytes));
-            match children {
-                Ok(children) => next.extend(children.into_iter().map(|child| child.descriptor)),
-                Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
-                Err(_) => {}
-            }
-        }
-        if let Some(found) = next.iter().find(|child| child.digest == *wanted) {
-            return Ok(Some(found.clone()));
-        }
-        level = next;
-    }
-    Ok(None)
 }
 
 /// The manifest below `root` where there is only one that runs somewhere. Fails with kind `usage`, naming the platforms, where there are several.

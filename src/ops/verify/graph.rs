@@ -18,6 +18,8 @@ struct Reached {
     descriptor: Descriptor,
     form: Form,
     from: From,
+    /// The other ways there.
+    also_from: Vec<From>,
     /// How many indexes lead to here, this one included.
     nesting: usize,
 }
@@ -65,7 +67,9 @@ impl Graph {
         if position == next {
             let above = if let From::Document(parent) = from { self.nodes[parent].nesting } else { 0 };
             let nesting = above + usize::from(form == Form::Document && Kind::of(&descriptor.media_type) == Kind::Index);
-            self.nodes.push(Reached { descriptor, form, from, nesting });
+            self.nodes.push(Reached { descriptor, form, from, also_from: Vec::new(), nesting });
+        } else {
+            self.nodes[position].also_from.push(from);
         }
         (position, position == next)
     }
@@ -104,6 +108,32 @@ impl Graph {
                 }
             }
         }
+    }
+
+    /// The names of all entries that lead to one of these positions, in the order of the entries.
+    pub(super) fn names_above(&self, positions: impl Iterator<Item = usize>) -> Vec<String> {
+        let mut pending: Vec<usize> = positions.filter(|position| *position < self.nodes.len()).collect();
+        let mut seen: BTreeSet<usize> = pending.iter().copied().collect();
+        while let Some(position) = pending.pop() {
+            let node = &self.nodes[position];
+            for from in std::iter::once(&node.from).chain(&node.also_from) {
+                if let From::Document(parent) = from
+                    && seen.insert(*parent)
+                {
+                    pending.push(*parent);
+                }
+            }
+        }
+        let ways = seen.into_iter().flat_map(|position| std::iter::once(&self.nodes[position].from).chain(&self.nodes[position].also_from));
+        let mut names: Vec<String> = Vec::new();
+        for way in ways {
+            if let From::Entry(Some(name)) = way
+                && !names.contains(name)
+            {
+                names.push(name.clone());
+            }
+        }
+        names
     }
 
     /// The chain of what the document at `position` names.

@@ -178,6 +178,7 @@ fn the_report_is_the_agreed_json() {
             "chain": ["docker.io/library/x:1", image.manifest.digest],
             "message": "it is missing",
         }],
+        "damaged": ["docker.io/library/x:1"],
         "deep": false,
     });
     assert_eq!(report, expected);
@@ -212,7 +213,7 @@ fn the_worst_kind_is_the_verdict() {
     let finding = |code, severity| Finding { code, severity, subject: String::new(), chain: Vec::new(), message: String::new() };
     let verdict = |codes: &[Code]| {
         let findings = codes.iter().map(|code| finding(*code, Severity::Error)).chain([finding(Code::BlobMissing, Severity::Warning)]).collect();
-        VerifyReport { layout: String::new(), blobs: 0, bytes: 0, findings, deep: false }.verdict()
+        VerifyReport { layout: String::new(), blobs: 0, bytes: 0, damaged: Vec::new(), findings, deep: false }.verdict()
     };
     assert_eq!(verdict(&[]), None);
     assert_eq!(verdict(&[Code::UnsupportedDigest]), Some(ErrorKind::Unsupported));
