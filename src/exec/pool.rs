@@ -16,15 +16,20 @@ use std::thread;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Cancel;
 
-/// The threads of a process and the tokens that bound what is in flight in all pipelines together.
+/// The threads of a process and the memory that bounds what is in flight in all pipelines together.
 pub struct Pool {
     threads: rayon::ThreadPool,
     jobs: NonZeroUsize,
-    tokens: Tokens,
+    memory: Memory,
+    /// What an item takes of the memory at least, in bytes.
+    least: usize,
 }
 
 /// Pipelines that run at the same time share the threads; more of them only cost memory.
 const MAX_CONCURRENT: usize = 8;
+
+/// Bytes of items in flight in all pipelines, however many workers there are. What they become is in memory as well, at most as large again.
+const IN_FLIGHT: usize = 96 << 20;
 
 impl Pool {
     /// A pool of `jobs` worker threads. Fails with kind `io` when they cannot be started.
@@ -32,9 +37,9 @@ impl Pool {
         let threads = rayon::ThreadPoolBuilder::new().num_threads(jobs.get()).thread_name(|index| format!("larder-{index}")).build().map_err(|error| {
             Error::new(ErrorKind::Io, format!("cannot start {jobs} worker threads")).because(error).hint("lower --jobs or raise the process limit")
         })?;
-        // Each worker holds one item, one more waits for it, and a few are with the ordered stages.
-        let tokens = Tokens::new(2 * jobs.get() + 4);
-        Ok(Pool { threads, jobs, tokens })
+        // Each worker holds one item, one more waits for it, and a few are with the ordered stages: more would only cost memory.
+        let least = IN_FLIGHT / (2 * jobs.get() + 4);
+        Ok(Pool { threads, jobs, memory: Memory::new(IN_FLIGHT), least })
     }
 
     /// How many threads run at once here: cores, affinity and control groups considered. One where that cannot be found out.
@@ -110,22 +115,24 @@ impl Pool {
     ///
     /// `produce` makes the items on the calling thread, `None` ends the stream. Every item is shown to `inspect` in order,
     /// transformed by `transform` on the workers in any order, and its result handed to `consume` in order; these two have threads of their own.
-    /// At most a fixed number of items, counted over all pipelines of the pool, is in flight. The first failure ends all stages.
+    /// No item is longer than `longest` bytes; what is in flight in all pipelines of the pool together takes no more memory than a fixed number of
+    /// bytes, and one item where that alone takes more. The first failure ends all stages.
     pub fn pipeline<T: Send + Sync, R: Send>(
         &self,
         cancel: &Cancel,
+        longest: usize,
         mut produce: impl FnMut() -> Result<Option<T>>,
         mut inspect: impl FnMut(&T) + Send,
         transform: impl Fn(&T) -> Result<R> + Sync,
         mut consume: impl FnMut(R) -> Result<()> + Send,
     ) -> Result<()> {
         let abort = AtomicBool::new(false);
-        let (raw_in, raw_out) = mpsc::channel::<(Arc<T>, Arc<Token<'_>>)>();
-        let (done_in, done_out) = mpsc::channel::<(u64, Arc<Token<'_>>, Result<R>)>();
+        let (raw_in, raw_out) = mpsc::channel::<(Arc<T>, Arc<Share<'_>>)>();
+        let (done_in, done_out) = mpsc::channel::<(u64, Arc<Share<'_>>, Result<R>)>();
         thread::scope(|scope| {
             let (abort, transform) = (&abort, &transform);
             let inspector = spawn(scope, "larder-inspect", move || {
-                for (item, _token) in raw_out {
+                for (item, _share) in raw_out {
                     if !abort.load(Ordering::Relaxed) {
                         inspect(&item);
                     }
@@ -135,9 +142,9 @@ impl Pool {
                 let mut outcome = Ok(());
                 let mut waiting = BTreeMap::new();
                 let mut next = 0;
-                for (sequence, token, result) in done_out {
-                    waiting.insert(sequence, (token, result));
-                    while let Some((_token, result)) = waiting.remove(&next) {
+                for (sequence, share, result) in done_out {
+                    waiting.insert(sequence, (share, result));
+                    while let Some((_share, result)) = waiting.remove(&next) {
                         next += 1;
                         if outcome.is_ok() {
                             outcome = result.and_then(&mut consume);
@@ -154,18 +161,18 @@ impl Pool {
                 let (raw_in, done_in) = (raw_in, done_in);
                 for sequence in 0.. {
                     cancel.check()?;
-                    let token = Arc::new(self.tokens.acquire());
+                    let share = Arc::new(self.memory.take(longest.max(self.least)));
                     if abort.load(Ordering::Relaxed) {
                         break;
                     }
                     let Some(item) = produce()? else { break };
                     let item = Arc::new(item);
-                    let _ = raw_in.send((item.clone(), token.clone()));
+                    let _ = raw_in.send((item.clone(), share.clone()));
                     let done_in = done_in.clone();
                     workers.spawn(move |_| {
                         let result = if abort.load(Ordering::Relaxed) { Err(Error::interrupted()) } else { transform(&item) };
                         drop(item);
-                        let _ = done_in.send((sequence, token, result));
+                        let _ = done_in.send((sequence, share, result));
                     });
                 }
                 Ok(())
@@ -198,31 +205,38 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A counted set of permissions.
-struct Tokens {
+/// Bytes that may be used.
+struct Memory {
+    all: usize,
     free: Mutex<usize>,
     returned: Condvar,
 }
 
-impl Tokens {
-    fn new(count: usize) -> Self {
-        Tokens { free: Mutex::new(count), returned: Condvar::new() }
+impl Memory {
+    fn new(bytes: usize) -> Self {
+        Memory { all: bytes, free: Mutex::new(bytes), returned: Condvar::new() }
     }
 
-    fn acquire(&self) -> Token<'_> {
-        let mut free = self.returned.wait_while(lock(&self.free), |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
-        *free -= 1;
-        Token(self)
+    /// Waits until so many bytes are free, or all where that is less.
+    fn take(&self, bytes: usize) -> Share<'_> {
+        let bytes = bytes.min(self.all);
+        let mut free = self.returned.wait_while(lock(&self.free), |free| *free < bytes).unwrap_or_else(PoisonError::into_inner);
+        *free -= bytes;
+        Share { of: self, bytes }
     }
 }
 
-/// One permission; dropping it gives it back.
-struct Token<'a>(&'a Tokens);
+/// Some of the bytes; dropping it gives them back.
+struct Share<'a> {
+    of: &'a Memory,
+    bytes: usize,
+}
 
-impl Drop for Token<'_> {
+impl Drop for Share<'_> {
     fn drop(&mut self) {
-        *lock(&self.0.free) += 1;
-        self.0.returned.notify_one();
+        *lock(&self.of.free) += self.bytes;
+        // Those who wait may want different numbers of bytes.
+        self.of.returned.notify_all();
     }
 }
 
@@ -267,6 +281,7 @@ mod tests {
             let (mut n, mut seen, mut out) = (0, Vec::new(), Vec::new());
             pool.pipeline(
                 &Cancel::default(),
+                1,
                 || {
                     n += 1;
                     Ok((n <= 500).then_some(n))
@@ -291,6 +306,7 @@ mod tests {
             let mut n = 0;
             let outcome = pool.pipeline(
                 &Cancel::default(),
+                1,
                 || {
                     n += 1;
                     if n == fail_produce { Err(Error::corrupt("produce")) } else { Ok(Some(n)) }
@@ -307,12 +323,13 @@ mod tests {
     }
 
     #[test]
-    fn pipelines_share_tokens_without_deadlock() {
+    fn pipelines_share_memory_without_deadlock() {
         let pool = pool(2);
         pool.concurrently((0..6).collect(), |_: u32| {
             let mut n = 0;
             pool.pipeline(
                 &Cancel::default(),
+                1,
                 || {
                     n += 1;
                     Ok((n < 200).then_some(n))
@@ -326,12 +343,44 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_flight_is_bounded_by_workers_and_by_bytes() {
+        // Jobs, bytes of an item, and how many may be in flight then.
+        for (jobs, longest, most) in [(1, 1, 6), (4, 1 << 20, 12), (64, 4 << 20, 24), (64, IN_FLIGHT * 2, 1)] {
+            let pool = pool(jobs);
+            let made = AtomicUsize::new(0);
+            let mut first = true;
+            pool.pipeline(
+                &Cancel::default(),
+                longest,
+                || {
+                    let now = made.fetch_add(1, Ordering::SeqCst) + 1;
+                    Ok((now <= 100).then_some(now))
+                },
+                |_| {},
+                |item: &usize| Ok(*item),
+                |_| {
+                    let pause = || thread::sleep(std::time::Duration::from_millis(1));
+                    if std::mem::take(&mut first) {
+                        // Nothing is given back while this waits for all that may be made, and then for one too many.
+                        (0..60_000).take_while(|_| made.load(Ordering::SeqCst) < most).for_each(|_| pause());
+                        (0..20).for_each(|_| pause());
+                        assert_eq!(made.load(Ordering::SeqCst), most, "{jobs} jobs, {longest} bytes");
+                    }
+                    Ok(())
+                },
+            )
+            .expect("no error");
+        }
+    }
+
+    #[test]
     fn a_cancelled_pipeline_is_interrupted() {
         let cancel = Cancel::default();
         let mut n = 0;
         let error = pool(2)
             .pipeline(
                 &cancel,
+                1,
                 || {
                     n += 1;
                     if n == 10 {

@@ -44,7 +44,8 @@ pub fn build(run: &Run, label: &str, items: &[Item], codec: Codec, reuse: Option
 
 /// Writes a tar stream as one layer. Where a diff ID is expected and the stream has another one, the error is of kind `corrupt` and the blob never appears.
 pub(super) fn write(run: &Run, records: impl Records, codec: Codec, reuse: Option<&Reuse>, expected: Option<&DiffId>, mut writer: BlobWriter) -> Result<Layer> {
-    let mut stream = Chunks::new(records, Cutter::of(codec));
+    let cutter = Cutter::of(codec);
+    let mut stream = Chunks::new(records, cutter);
     let encoder = Encoder::new(codec);
     let keyer = Keyer::new(codec);
     let file = writer.file();
@@ -56,6 +57,7 @@ pub(super) fn write(run: &Run, records: impl Records, codec: Codec, reuse: Optio
     written.offset += encoder.begin().len() as u64;
     run.pool.pipeline(
         &run.cancel,
+        cutter.max(),
         || stream.next_chunk(),
         |chunk: &Vec<u8>| hasher.update(chunk),
         |chunk| {
