@@ -148,11 +148,14 @@ impl Error {
             Ok(own) => return own.context(message),
             Err(source) => source,
         };
-        let kind = match source.kind() {
-            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
-            _ => ErrorKind::Io,
+        let (kind, hint) = match source.kind() {
+            std::io::ErrorKind::NotFound => (ErrorKind::NotFound, None),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => (ErrorKind::Io, Some("make room there, and run the command again")),
+            _ => (ErrorKind::Io, None),
         };
-        Self::new(kind, message).because(source)
+        let mut error = Self::new(kind, message).because(source);
+        error.0.hint = hint.map(str::to_owned);
+        error
     }
 
     /// Adds the cause below this level.
@@ -313,5 +316,12 @@ mod tests {
         let error = std::fs::read("/nonexistent/x").at("read", std::path::Path::new("/nonexistent/x")).expect_err("absent");
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert_eq!(error.to_string(), "cannot read /nonexistent/x");
+    }
+
+    #[test]
+    fn a_full_disk_has_a_remedy() {
+        let error = Error::io("cannot write x", std::io::Error::from_raw_os_error(28)).context("cannot make layer 1");
+        assert_eq!((error.kind(), error.hint_text()), (ErrorKind::Io, Some("make room there, and run the command again")));
+        assert_eq!(Error::io("cannot write x", std::io::Error::from_raw_os_error(5)).hint_text(), None);
     }
 }

@@ -15,7 +15,7 @@ use super::stream::{Chunks, Items, Records};
 use crate::error::{Error, Result};
 use crate::exec::Run;
 use crate::spec::media_type::layer_media_type;
-use crate::spec::{Descriptor, DiffId, Hasher};
+use crate::spec::{Descriptor, DiffId, Hasher, text};
 use crate::store::layout::BlobWriter;
 
 /// A finished layer: complete, durable and under its final name.
@@ -51,9 +51,10 @@ pub(super) fn write(run: &Run, records: impl Records, codec: Codec, reuse: Optio
     let file = writer.file();
     let mut hasher = expected.map_or_else(|| Ok(Hasher::sha256()), |expected| expected.0.algorithm().hasher())?;
     let mut written = Written { offset: 0, crc: crc32fast::Hasher::new(), uncompressed: 0, reused: 0, chunks: Vec::new() };
-    let cannot_write = |error| Error::io("cannot write the layer", error);
+    let place = text::path(writer.layout()).into_owned();
+    let cannot_write = |error| Error::io(format!("cannot write the layer to {place}"), error).subject(&place);
 
-    writer.write_all(encoder.begin()).map_err(cannot_write)?;
+    writer.write_all(encoder.begin()).map_err(&cannot_write)?;
     written.offset += encoder.begin().len() as u64;
     run.pool.pipeline(
         &run.cancel,
@@ -68,7 +69,7 @@ pub(super) fn write(run: &Run, records: impl Records, codec: Codec, reuse: Optio
             Ok(Done { key: key.map(|key| (key, check(&compressed.bytes))), compressed, uncompressed: chunk.len() as u64, reused })
         },
         |done| {
-            writer.write_all(&done.compressed.bytes).map_err(cannot_write)?;
+            writer.write_all(&done.compressed.bytes).map_err(&cannot_write)?;
             let record = written.add(&done)?;
             if let Some(reuse) = reuse {
                 reuse.add(&file, record);
@@ -76,7 +77,7 @@ pub(super) fn write(run: &Run, records: impl Records, codec: Codec, reuse: Optio
             Ok(())
         },
     )?;
-    writer.write_all(&encoder.end(&written.crc, written.uncompressed)).map_err(cannot_write)?;
+    writer.write_all(&encoder.end(&written.crc, written.uncompressed)).map_err(&cannot_write)?;
     let diff_id = DiffId(hasher.finish());
     if let Some(expected) = expected {
         diff_id::check(&diff_id, expected)?;

@@ -145,6 +145,11 @@ impl BlobWriter {
         self.commit(expected)
     }
 
+    /// The layout that gets the content.
+    pub fn layout(&self) -> &Path {
+        self.shared.root.path()
+    }
+
     /// The file that is written. It may be read at any offset that was flushed, and stays readable after the writer is gone.
     pub fn file(&self) -> Arc<File> {
         self.temp.file().clone()
