@@ -3,6 +3,7 @@
 mod support;
 
 mod architecture;
+mod bad_disk;
 mod build;
 mod cli;
 mod concurrency;
@@ -13,6 +14,8 @@ mod gc;
 mod index;
 mod inspect;
 mod interop;
+mod killed;
+mod machine;
 mod names;
 mod oracle;
 mod readme;

@@ -8,6 +8,7 @@ pub(crate) mod context;
 pub(crate) mod foreign;
 pub(crate) mod forge;
 pub(crate) mod image;
+pub(crate) mod mount;
 pub(crate) mod process;
 pub(crate) mod snapshot;
 pub(crate) mod sound;

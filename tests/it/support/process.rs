@@ -1,9 +1,12 @@
 //! Running larder and other programs.
 
+use std::io::Read as _;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{LazyLock, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
 
 use super::tools::{root, tool};
 
@@ -72,11 +75,11 @@ impl Runs for Command {
 pub(crate) fn output_within(limit: Duration, command: &mut Command) -> Output {
     let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = piped.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-    let process = rustix::process::Pid::from_child(&child);
+    let process = Pid::from_child(&child);
     let (done, wait) = mpsc::channel();
     std::thread::spawn(move || done.send(child.wait_with_output()));
     let Ok(output) = wait.recv_timeout(limit) else {
-        let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+        let _ = rustix::process::kill_process(process, Signal::KILL);
         panic!("{command:?} did not end within {limit:?}");
     };
     output.expect("its output can be read")
@@ -86,12 +89,50 @@ pub(crate) fn output_within(limit: Duration, command: &mut Command) -> Output {
 pub(crate) struct Companion(Child);
 
 impl Companion {
-    /// Starts it, without any output.
+    /// Starts it, without any input and output but stderr, which [`Companion::ends`] returns.
     #[track_caller]
     pub(crate) fn start(command: &mut Command) -> Companion {
-        let silent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let silent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Companion(silent.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}")))
     }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.0), signal).expect("it is ours");
+    }
+
+    /// Waits until `seen` is true, which must come before its end.
+    #[track_caller]
+    pub(crate) fn wait_until(&mut self, what: &str, seen: impl Fn(u32) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !seen(self.0.id()) {
+            assert_eq!(self.0.try_wait().expect("it is ours"), None, "it ended before {what}");
+            assert!(Instant::now() < deadline, "waited in vain until {what}");
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// Waits for its end, which must come soon: how it ended, and what it wrote to stderr.
+    #[track_caller]
+    pub(crate) fn ends(mut self) -> (ExitStatus, String) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let status = loop {
+            if let Some(status) = self.0.try_wait().expect("it is ours") {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        let mut told = String::new();
+        self.0.stderr.take().expect("a pipe").read_to_string(&mut told).expect("UTF-8");
+        (status, told)
+    }
+}
+
+/// Whether a process has this file open.
+pub(crate) fn has_open(process: u32, file: &Path) -> bool {
+    let Ok(handles) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return false };
+    handles.filter_map(|handle| std::fs::read_link(handle.ok()?.path()).ok()).any(|open| open == file)
 }
 
 impl std::ops::Deref for Companion {

@@ -1,0 +1,61 @@
+//! File systems of a test's own: mounted where nobody else sees them, and gone with the test, however it ends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::process::{Companion, Runs as _, temp};
+use super::tools::{root, skip, tool};
+
+/// Mounts what its arguments say, tells so, and lives on: the file system is in a name space that ends with this process.
+const SCRIPT: &str = r#"mount "$@" && echo mounted >"$TOLD" && exec sleep infinity"#;
+
+/// A mounted file system.
+pub(crate) struct Mount {
+    /// Dropped first, which unmounts.
+    holder: Companion,
+    home: TempDir,
+}
+
+impl Mount {
+    /// A file system in memory with these options of mount(8). `None` after saying that the test is skipped.
+    #[track_caller]
+    pub(crate) fn memory(options: &str) -> Option<Mount> {
+        Mount::with(&["-t", "tmpfs", "-o", &format!("mode=755,{options}"), "tmpfs"], temp())
+    }
+
+    #[track_caller]
+    fn with(what: &[&str], home: TempDir) -> Option<Mount> {
+        let (Some(unshare), Some(setpriv), true) = (tool("unshare"), tool("setpriv"), root()) else { return None };
+        let (place, told) = (home.path().join("mount"), home.path().join("told"));
+        fs::create_dir(&place).expect("writable");
+        let mut command = Command::new(setpriv);
+        command.args(["--pdeathsig", "KILL"]).arg(unshare).args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"]);
+        let mut holder = Companion::start(command.args(what).arg(place).env("TOLD", &told));
+        while !told.exists() {
+            if holder.try_wait().expect("it is ours").is_some() {
+                skip(&format!("this machine does not let us mount: {}", holder.ends().1.trim()));
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Some(Mount { holder, home })
+    }
+
+    /// Where it is. Everybody who may look into the process that holds it can go there.
+    pub(crate) fn path(&self) -> PathBuf {
+        let inside = self.home.path().join("mount");
+        Path::new("/proc").join(self.holder.id().to_string()).join("root").join(inside.strip_prefix("/").expect("absolute"))
+    }
+
+    /// Lets nobody write any more.
+    #[track_caller]
+    pub(crate) fn make_read_only(&self) {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--mount=/proc/{}/ns/mnt", self.holder.id())).args(["mount", "-o", "remount,ro"]);
+        command.arg(self.home.path().join("mount")).succeeds();
+    }
+}
