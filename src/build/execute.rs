@@ -10,7 +10,7 @@ use super::image;
 use super::plan::{BuildPlan, Content, LayerPlan, PlatformPlan};
 use crate::error::{Error, Result, Side};
 use crate::exec::Run;
-use crate::layer::{Layer, Reuse, builder};
+use crate::layer::{Codec, Layer, Reuse, builder};
 use crate::spec::{Algorithm, Descriptor, Platform};
 use crate::store::layout::{Layout, Options};
 use crate::store::{Destination, Sharing, Source};
@@ -80,7 +80,7 @@ pub fn execute(run: &Run, plan: &BuildPlan, shape: Shape, layout: &Layout, cache
     // A single layer that nobody remembers has nothing to share its chunks with.
     let reuse = (cache.is_some() || plan.layers.len() > 1).then(Reuse::default);
     let layers = run.pool.concurrently(plan.layers.iter().collect(), |layer| {
-        make(run, layer, plan, layout, cache, reuse.as_ref(), options).map_err(|error| error.context(format!("cannot make {}", layer.label)))
+        obtain(run, layer, plan, layout, cache, reuse.as_ref(), options).map_err(|error| error.context(format!("cannot make {}", layer.label)))
     })?;
     take_base_layers(run, plan, layout)?;
     let mut images = Vec::with_capacity(plan.platforms.len());
@@ -95,7 +95,8 @@ pub fn execute(run: &Run, plan: &BuildPlan, shape: Shape, layout: &Layout, cache
     Ok(Built { root, images, layers })
 }
 
-fn make(
+/// Takes a layer from the cache, or makes it.
+fn obtain(
     run: &Run,
     plan: &LayerPlan,
     build: &BuildPlan,
@@ -111,20 +112,25 @@ fn make(
         cache.load_chunks(plan.lineage, reuse);
     }
     let settled = settle(run, plan);
-    let writer = layout.blob_writer(Algorithm::Sha256)?;
-    let layer = match &plan.content {
-        Content::Items(items) => builder::build(run, &plan.label, items, build.codec, reuse, writer)?,
-        Content::Tar(tar) => {
-            let items = archive::items(run, tar, || layout.scratch_file())?;
-            let layer = builder::build(run, &plan.label, &items, build.codec, reuse, writer)?;
-            archive::check_still(tar)?;
-            layer
-        }
-    };
+    let layer = make(run, plan, build.codec, reuse, layout)?;
     if let Some(cache) = cache {
         remember(run, plan, cache, layout, &layer, settled);
     }
     Ok(BuiltLayer { layer, origin: Origin::Built })
+}
+
+/// Makes a layer from what it is planned from.
+pub fn make(run: &Run, plan: &LayerPlan, codec: Codec, reuse: Option<&Reuse>, layout: &Layout) -> Result<Layer> {
+    let writer = layout.blob_writer(Algorithm::Sha256)?;
+    match &plan.content {
+        Content::Items(items) => builder::build(run, &plan.label, items, codec, reuse, writer),
+        Content::Tar(tar) => {
+            let items = archive::items(run, tar, || layout.scratch_file())?;
+            let layer = builder::build(run, &plan.label, &items, codec, reuse, writer)?;
+            archive::check_still(tar)?;
+            Ok(layer)
+        }
+    }
 }
 
 /// The layer as an earlier build left it, if this layout has it or can get it from the layout of that build.

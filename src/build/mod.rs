@@ -24,6 +24,6 @@ pub mod spec;
 pub mod template;
 
 pub use cache::Cache;
-pub use execute::{Built, BuiltImage, BuiltLayer, Origin, Shape, execute};
-pub use plan::{BuildPlan, Content, LayerPlan, PlatformPlan, plan};
+pub use execute::{Built, BuiltImage, BuiltLayer, Origin, Shape, execute, make};
+pub use plan::{AbovePlan, BuildPlan, Content, LayerPlan, PlatformPlan, plan, plan_above};
 pub use spec::BuildSpec;

@@ -113,7 +113,7 @@ impl Content {
 pub fn plan(run: &Run, spec: &BuildSpec, platforms: &[Platform], options: &Options) -> Result<BuildPlan> {
     let codec = spec.compression.unwrap_or_default();
     let base = spec.base.as_ref().map(|base| Base::open(base, options)).transpose()?;
-    let mut planner = Planner { run, spec, codec, collected: HashMap::new(), layers: Vec::new(), known: HashMap::new() };
+    let mut planner = Planner::new(run, spec, codec, "larder build");
     let mut plans = Vec::with_capacity(platforms.len());
     for platform in platforms {
         image::check(&spec.config, platform)?;
@@ -121,19 +121,37 @@ pub fn plan(run: &Run, spec: &BuildSpec, platforms: &[Platform], options: &Optio
         let layers = planner.platform(platform, base.is_some())?;
         plans.push(PlatformPlan { platform: platform.clone(), base, layers });
     }
-    tell_apart(&mut planner.layers, &plans);
+    tell_apart(&mut planner.layers, plans.iter().map(|plan| (&plan.platform, plan.layers.as_slice())));
     Ok(BuildPlan { platforms: plans, layers: planner.layers, config: spec.config.clone(), annotations: spec.annotations.clone(), codec, base })
 }
 
+/// Layers that go on top of what is there already, as [`plan_above`] found them.
+#[derive(Debug)]
+pub struct AbovePlan {
+    /// The layers to make, each once.
+    pub layers: Vec<LayerPlan>,
+    /// For each platform positions in `layers`, bottom first.
+    pub platforms: Vec<Vec<usize>>,
+}
+
+/// Plans the layers of `spec` for images that have others already; its base and everything else in it are not looked at. `author` is what their history says
+/// before what it says of them. Errors as [`plan`].
+pub fn plan_above(run: &Run, spec: &BuildSpec, platforms: &[Platform], author: &'static str) -> Result<AbovePlan> {
+    let mut planner = Planner::new(run, spec, spec.compression.unwrap_or_default(), author);
+    let chosen = platforms.iter().map(|platform| planner.platform(platform, true)).collect::<Result<Vec<_>>>()?;
+    tell_apart(&mut planner.layers, platforms.iter().zip(chosen.iter().map(Vec::as_slice)));
+    Ok(AbovePlan { layers: planner.layers, platforms: chosen })
+}
+
 /// Says of layers that one platform alone has which one that is.
-fn tell_apart(layers: &mut [LayerPlan], platforms: &[PlatformPlan]) {
-    if platforms.len() < 2 {
+fn tell_apart<'a>(layers: &mut [LayerPlan], platforms: impl Iterator<Item = (&'a Platform, &'a [usize])> + Clone) {
+    if platforms.clone().count() < 2 {
         return;
     }
     for (index, layer) in layers.iter_mut().enumerate() {
-        let mut users = platforms.iter().filter(|platform| platform.layers.contains(&index));
-        if let (Some(only), None) = (users.next(), users.next()) {
-            layer.label = format!("{} ({})", layer.label, only.platform);
+        let mut users = platforms.clone().filter(|(_, layers)| layers.contains(&index));
+        if let (Some((only, _)), None) = (users.next(), users.next()) {
+            layer.label = format!("{} ({only})", layer.label);
         }
     }
 }
@@ -142,6 +160,7 @@ struct Planner<'a> {
     run: &'a Run,
     spec: &'a BuildSpec,
     codec: Codec,
+    author: &'static str,
     /// Content by position of the layer and the sources that its templates name: walked once for all platforms that share them.
     collected: HashMap<(usize, Vec<String>), Content>,
     layers: Vec<LayerPlan>,
@@ -149,7 +168,11 @@ struct Planner<'a> {
     known: HashMap<([u8; 32], usize), usize>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    fn new(run: &'a Run, spec: &'a BuildSpec, codec: Codec, author: &'static str) -> Self {
+        Planner { run, spec, codec, author, collected: HashMap::new(), layers: Vec::new(), known: HashMap::new() }
+    }
+
     fn platform(&mut self, platform: &Platform, has_base: bool) -> Result<Vec<usize>> {
         // What directories the layers below provide; unknown above a base or an archive.
         let mut provided = if has_base { None } else { Some(HashSet::new()) };
@@ -204,7 +227,14 @@ impl Planner<'_> {
         let index = self.layers.len();
         let comment = layer.comment.clone();
         let label = comment.clone().unwrap_or_else(|| format!("layer {}", position + 1));
-        self.layers.push(LayerPlan { label, created_by: created_by(layer), comment, content, recipe, lineage: self.lineage(position, sources) });
+        self.layers.push(LayerPlan {
+            label,
+            created_by: format!("{}: {}", self.author, what_is_made(layer)),
+            comment,
+            content,
+            recipe,
+            lineage: self.lineage(position, sources),
+        });
         self.known.insert((recipe.key, position), index);
         index
     }
@@ -264,11 +294,11 @@ fn add_parents(run: &Run, items: &mut Arc<Vec<Item>>, provided: &mut HashSet<Vec
 }
 
 /// What history says of a layer: where things went, never where they came from, because that may be a path of this machine.
-fn created_by(layer: &LayerSpec) -> String {
+fn what_is_made(layer: &LayerSpec) -> String {
     const SHOWN: usize = 4;
     let steps = match &layer.source {
-        LayerSource::Rootfs(_) => return "larder build: root file system".to_owned(),
-        LayerSource::Tar(_) => return "larder build: archive".to_owned(),
+        LayerSource::Rootfs(_) => return "root file system".to_owned(),
+        LayerSource::Tar(_) => return "archive".to_owned(),
         LayerSource::Steps(steps) => steps,
     };
     let path = |path: &[u8]| format!("/{}", text::bytes(path));
@@ -283,5 +313,5 @@ fn created_by(layer: &LayerSpec) -> String {
     if steps.len() > SHOWN {
         parts.push(format!("{} more", steps.len() - SHOWN));
     }
-    format!("larder build: {}", parts.join(", "))
+    parts.join(", ")
 }

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Everything is read and decided before anything is written, and names change last, in one step. Changes are made in one order, whatever the order in
-//! which they were asked for: the compression of layers, settings of the config, annotations.
+//! which they were asked for: layers are dropped, then added, then compressed; then come settings of the config, and annotations. Numbers of layers are those
+//! of the image before the edit.
 //!
 //! What no change reaches is not written again: its bytes and its digest stay, in the middle of an index as for a whole image. History stays
 //! truthful: it has one step for each layer, and what an edit did to the config is a step without one. An attestation or a signature tells of the very
@@ -18,6 +19,7 @@
 mod annotations;
 mod image;
 mod index;
+mod layer_id;
 mod layers;
 mod names;
 mod report;
@@ -28,20 +30,26 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::build::spec::{AnnotationSpec, ConfigSpec};
+use crate::build::spec::{AnnotationSpec, BuildSpec, ConfigSpec, LayerSpec};
+use crate::build::{self, LayerPlan};
 use crate::error::Result;
 use crate::exec::Run;
 use crate::layer::Codec;
 use crate::spec::{Descriptor, Platform, Selector, text};
 use crate::store::layout::{Layout, Options};
 
+pub use layer_id::LayerId;
 pub use report::{DroppedReport, EditPlanReport, EditReport, ImagePlanReport, ImageReport, LayerPlanReport, LayerReport, UntouchedReport};
 
 use image::{ImagePlan, Rewritten};
 use layers::Works;
 use names::Naming;
 use tree::Tree;
+
+/// What steps of history begin with that an edit adds.
+const AUTHOR: &str = "larder edit";
 
 /// Which image to edit, and how.
 #[derive(Clone, Debug)]
@@ -74,6 +82,12 @@ pub struct Changes {
 /// What to change in the layers.
 #[derive(Clone, Debug, Default)]
 pub struct LayerChanges {
+    /// Layers to leave out.
+    pub drop: Vec<LayerId>,
+    /// Layers to put on top, bottom first.
+    pub append: Vec<LayerSpec>,
+    /// The directory that the sources of new layers are relative to.
+    pub context: PathBuf,
     /// How all layers are compressed; what is in them stays.
     pub compression: Option<Codec>,
 }
@@ -109,7 +123,7 @@ impl Changes {
 
 impl LayerChanges {
     fn is_nothing(&self) -> bool {
-        self.compression.is_none()
+        self.drop.is_empty() && self.append.is_empty() && self.compression.is_none()
     }
 }
 
@@ -162,14 +176,27 @@ fn prepare(run: &Run, request: &EditRequest) -> Result<Plan> {
     let root = naming.root();
     let tree = Tree::read(run, &layout, root, &request.platforms).map_err(|error| error.context(cannot(request, root)))?;
     annotations::check(&tree, &request.changes.annotations)?;
+    for layer in &request.changes.layers.drop {
+        layer.check(tree.images().map(|(_, image)| image))?;
+    }
+    let appended = append(run, &tree, &request.changes.layers)?;
     let mut works = Works::default();
     let mut images = BTreeMap::new();
-    for (position, image) in tree.images() {
-        let plan = ImagePlan::new(run, image, &request.changes, &mut works);
+    for ((position, image), appended) in tree.images().zip(appended) {
+        let plan = ImagePlan::new(run, image, &request.changes, &appended, &mut works);
         images.insert(position, plan.map_err(|error| error.context(format!("cannot edit the image for {}", image.platform)))?);
     }
     let around = annotations::around(&tree, naming.root(), &request.changes.annotations);
     Ok(Plan { layout, naming, tree, images, works, around })
+}
+
+/// The layers to put on top of each image.
+fn append(run: &Run, tree: &Tree, changes: &LayerChanges) -> Result<Vec<Vec<Arc<LayerPlan>>>> {
+    let spec = BuildSpec { context: changes.context.clone(), layers: changes.append.clone(), compression: changes.compression, ..BuildSpec::default() };
+    let platforms: Vec<Platform> = tree.images().map(|(_, image)| image.platform.normalized()).collect();
+    let above = build::plan_above(run, &spec, &platforms, AUTHOR)?;
+    let layers: Vec<Arc<LayerPlan>> = above.layers.into_iter().map(Arc::new).collect();
+    Ok(above.platforms.into_iter().map(|chosen| chosen.into_iter().map(|position| layers[position].clone()).collect()).collect())
 }
 
 fn cannot(request: &EditRequest, root: &Descriptor) -> String {

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::image::{Ran, config_of, manifest_of, ran, read_index};
+use crate::support::image::{Ran, config_of, layer_entries, manifest_of, ran, read_index};
 use crate::support::process::{Runs as _, checkout, temp};
 use crate::support::sound::assert_layout_is_sound;
 use crate::support::tools::tool;
@@ -203,6 +203,28 @@ fn layers_of_other_tools_keep_their_tar_whatever_they_are_compressed_with() {
 }
 
 #[test]
+fn layers_are_added_for_each_platform_and_dropped_again() {
+    let hello = Hello::new();
+    let before = (hello.digest("1.4.2"), diff_ids(&hello.path(), "1.4.2", "arm64"));
+    let program = format!("{}=/opt/", checkout("testdata/hello/dist/linux-{arch}{variant}/hello").display());
+    let report = hello.edited(":1.4.2", &["--copy", &program, "--copy", &format!("{}=/etc/", checkout("Cargo.toml").display()), "-t", "more"]);
+    assert_eq!(report["layers"].as_array().map(Vec::len), Some(3));
+    for architecture in ["amd64", "arm64", "arm"] {
+        let manifest = manifest_of(&hello.path(), "more", architecture);
+        let names: Vec<String> = layer_entries(&hello.path(), &manifest["layers"][2]).into_iter().map(|entry| entry.name).collect();
+        assert_eq!(names, ["etc/Cargo.toml", "opt/hello"]);
+    }
+    let added = manifest_of(&hello.path(), "more", "arm64")["layers"][2]["digest"].as_str().expect("a digest").to_owned();
+    let report = hello.edited(":more", &["--drop-layer", &added, "--platform", "linux/arm64"]);
+    assert_eq!(report["images"][0]["changes"], json!(["layer 3 dropped"]));
+    assert_eq!(diff_ids(&hello.path(), "more", "arm64"), before.1);
+    assert_eq!(manifest_of(&hello.path(), "more", "amd64")["layers"].as_array().map(Vec::len), Some(3));
+    let history = config_of(&hello.path(), &manifest_of(&hello.path(), "more", "arm64"))["history"].clone();
+    assert_eq!(history[2], json!({"created": "1970-01-01T00:00:00Z", "created_by": format!("larder edit: drop layer {added}"), "empty_layer": true}));
+    assert_eq!(hello.digest("1.4.2"), before.0);
+}
+
+#[test]
 fn a_dry_run_prints_the_plan_and_writes_nothing() {
     let hello = Hello::new();
     let files = |directory: &Path| std::fs::read_dir(directory).expect("listed").count();
@@ -224,6 +246,10 @@ fn bad_calls_are_one_clear_error_and_the_layout_stays_as_it_was() {
         (":1.4.2", &["--expose", "http"], 2, "invalid port"),
         (":1.4.2", &["--annotation", "manifest[linux/s390x]:a=b"], 2, "no image for linux/s390x is edited"),
         (":1.4.2", &["--env", "A=1", "-t", "bad tag"], 2, "bad tag"),
+        (":1.4.2", &["--drop-layer", "9"], 2, "there is no layer 9"),
+        (":1.4.2", &["--drop-layer", "top"], 2, "`top` is no layer"),
+        (":1.4.2", &["--drop-layer", "1", "--drop-layer", "2"], 2, "no layer would be left"),
+        (":1.4.2", &["--copy", "absent=/x"], 4, "source `absent`"),
         (":absent", &["--env", "A=1"], 4, "no image named `absent`"),
     ] {
         let ran = hello.edit(image, more);

@@ -2,10 +2,12 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::cli::context::Context;
+use crate::cli::layers::LayerFlags;
 use crate::cli::output::Report;
 use crate::cli::settings::SettingFlags;
 use crate::cli::style::Style;
@@ -13,19 +15,21 @@ use crate::cli::table::{Align, Table};
 use crate::cli::{annotation, bytes, host};
 use crate::error::{Error, Result};
 use crate::layer::Codec;
-use crate::ops::edit::{self, AnnotationChange, Changes, EditPlanReport, EditReport, EditRequest, LayerChanges, SettingChanges, UntouchedReport};
+use crate::ops::edit::{self, AnnotationChange, Changes, EditPlanReport, EditReport, EditRequest, LayerChanges, LayerId, SettingChanges, UntouchedReport};
 use crate::spec::{Platform, text};
 use crate::store::Location;
 
 /// Makes a new image from an old one in a layout
 ///
 /// Without --tag the name moves to the new image. All platforms of an index are edited unless --platform says which; the others keep their manifests byte
-/// for byte. Changes are made in one order, whatever the order of the flags: compression, settings, annotations. An attestation of an image that changed is left out of the
+/// for byte. Changes are made in one order, whatever the order of the flags: layers are dropped, then added (--rootfs, --tar, --copy), then compressed; then come settings, then
+/// annotations. An attestation of an image that changed is left out of the
 /// new index, because it tells of other content.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   larder edit oci:hello.oci:1.4.2 -t 1.4.3 --env LANG=C.UTF-8 --unset-label maintainer
+  larder edit oci:hello.oci:1.4.2 --copy motd=/etc/motd --compression zstd
   larder edit oci:out:hello:1 --platform linux/arm64 --user 1000:1000 --dry-run")]
 pub(crate) struct Args {
     /// Image to edit; the layout alone means the only image in it
@@ -37,6 +41,11 @@ pub(crate) struct Args {
     /// Platforms to edit; may be repeated
     #[arg(long, value_name = "OS/ARCH[/VARIANT],…")]
     platform: Vec<String>,
+    /// Layer to leave out: its number, counted from 1 at the bottom, its digest or its diff ID; may be repeated
+    #[arg(long, value_name = "LAYER")]
+    drop_layer: Vec<String>,
+    #[command(flatten)]
+    layers: LayerFlags,
     /// How all layers are compressed: gzip, zstd or none, with an optional level as in gzip:9; what is in them stays
     #[arg(long, value_name = "CODEC[:LEVEL]")]
     compression: Option<Codec>,
@@ -95,7 +104,8 @@ fn changes(args: &Args, context: &Context) -> Result<Changes> {
     for written in &args.annotation {
         annotations.extend(annotation::set(written)?.into_iter().map(AnnotationChange::Set));
     }
-    let layers = LayerChanges { compression: args.compression };
+    let drop = args.drop_layer.iter().map(|layer| layer.parse::<LayerId>()).collect::<Result<_>>()?;
+    let layers = LayerChanges { drop, append: args.layers.specs()?, context: PathBuf::from("."), compression: args.compression };
     Ok(Changes { layers, settings, annotations })
 }
 

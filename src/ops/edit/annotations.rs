@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::build::spec::{AnnotationSpec, Level};
 use crate::error::Result;
-use crate::spec::{Annotations, Descriptor, Platform, media_type, text};
+use crate::spec::{Annotations, Descriptor, Platform, annotation, media_type, text};
 
 use super::AnnotationChange;
 use super::tree::{Image, Node, Tree, is_meant};
@@ -90,6 +90,13 @@ pub(super) fn edited(old: &Annotations, level: Level, platform: Option<&Platform
         }
     }
     new
+}
+
+/// Takes away what annotations say of the image that this one is based on. False where they say nothing.
+pub(super) fn forget_base(annotations: &mut Annotations) -> bool {
+    let digest = annotations.remove(annotation::BASE_DIGEST);
+    let name = annotations.remove(annotation::BASE_NAME);
+    digest.is_some() || name.is_some()
 }
 
 /// What differs, for people: the keys.

@@ -1,5 +1,9 @@
 //! One image: its new config and its new manifest.
 
+use std::sync::Arc;
+
+use crate::build::LayerPlan;
+use crate::build::spec::Level;
 use crate::error::{Error, Result};
 use crate::exec::Run;
 use crate::layer::{Codec, Layer};
@@ -7,10 +11,11 @@ use crate::spec::media_type::Family;
 use crate::spec::{Descriptor, Document, History, ImageConfig, ImageManifest};
 use crate::store::layout::Layout;
 
+use super::layer_id::LayerId;
 use super::layers::{self, Works};
 use super::stack::{Slot, Stack};
 use super::tree::Image;
-use super::{Changes, SettingChanges, annotations};
+use super::{AUTHOR, Changes, SettingChanges, annotations};
 
 /// What will become of an image.
 #[derive(Debug)]
@@ -19,6 +24,8 @@ pub(super) struct ImagePlan {
     config: ImageConfig,
     stack: Stack,
     family: Family,
+    /// When the steps of this edit were made, as RFC 3339.
+    created: String,
     /// What is done, for people; nothing where nothing changes.
     pub(super) changes: Vec<String>,
 }
@@ -28,20 +35,60 @@ pub(super) struct ImagePlan {
 pub(super) struct Rewritten {
     pub(super) manifest: Document<ImageManifest>,
     config: Document<ImageConfig>,
+    /// What was done, for people.
+    pub(super) changes: Vec<String>,
 }
 
 impl ImagePlan {
     /// Decides. Kinds: `usage` for a setting that cannot be.
-    pub(super) fn new(run: &Run, image: &Image, changes: &Changes, works: &mut Works) -> Result<ImagePlan> {
+    pub(super) fn new(run: &Run, image: &Image, changes: &Changes, appended: &[Arc<LayerPlan>], works: &mut Works) -> Result<ImagePlan> {
         let family = Family::of(&image.manifest.descriptor.media_type);
-        let mut plan = ImagePlan { config: image.config.value.clone(), stack: Stack::of(image), family, changes: Vec::new() };
+        let created = changes.settings.created.clone().unwrap_or_else(|| run.timestamps.created());
+        let mut plan = ImagePlan { config: image.config.value.clone(), stack: Stack::of(image), family, created, changes: Vec::new() };
+        plan.drop_layers(image, &changes.layers.drop)?;
+        plan.append(appended, changes.layers.compression.unwrap_or_default(), works)?;
+        if plan.stack.layers() == 0 && !image.diff_ids.is_empty() {
+            return Err(Error::usage("no layer would be left").hint("an image without layers cannot run"));
+        }
         if let Some(codec) = changes.layers.compression {
             plan.compress(codec, works)?;
         }
-        plan.apply_settings(run, image, &changes.settings)?;
+        plan.apply_settings(image, &changes.settings)?;
         let annotated = annotations::of_manifest(image, &changes.annotations);
         plan.changes.extend(annotations::changed(&image.manifest.value.annotations, &annotated));
         Ok(plan)
+    }
+
+    /// A step of this edit.
+    fn step(&self, what: &str) -> History {
+        History { created: Some(self.created.clone()), created_by: Some(format!("{AUTHOR}: {what}")), ..History::default() }
+    }
+
+    fn drop_layers(&mut self, image: &Image, layers: &[LayerId]) -> Result<()> {
+        for id in layers {
+            let Some(number) = id.number(image)? else { continue };
+            let Some(layer) = self.stack.drop_layer(number) else { continue };
+            self.stack.note(self.step(&format!("drop layer {}", layer.descriptor.digest)));
+            self.changes.push(format!("layer {number} dropped"));
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, layers: &[Arc<LayerPlan>], codec: Codec, works: &mut Works) -> Result<()> {
+        for layer in layers {
+            layers::check_compression(self.family, codec.compression())?;
+            let work = works.build(layer, codec);
+            let history = History {
+                created: Some(self.created.clone()),
+                created_by: Some(layer.created_by.clone()),
+                comment: layer.comment.clone(),
+                ..History::default()
+            };
+            self.stack.push(history, work);
+            let what = layer.created_by.strip_prefix(AUTHOR).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&layer.created_by);
+            self.changes.push(format!("layer added: {what}"));
+        }
+        Ok(())
     }
 
     /// Compresses all layers but those that are what they are because nobody may distribute others.
@@ -49,7 +96,7 @@ impl ImagePlan {
         layers::check_compression(self.family, codec.compression())?;
         let (mut again, mut kept) = (0, 0);
         for slot in self.stack.slots_mut() {
-            let Slot::Kept(layer) = slot else { continue };
+            let Slot::Kept(_, layer) = slot else { continue };
             if layer.media()?.non_distributable {
                 kept += 1;
                 continue;
@@ -57,14 +104,16 @@ impl ImagePlan {
             *slot = Slot::Made { work: works.recompress(layer, codec), pointer: Some(layer.descriptor.clone()) };
             again += 1;
         }
-        self.changes.push(format!("{} compressed with {codec}", count(again, "layer")));
+        if again > 0 {
+            self.changes.push(format!("{} compressed with {codec}", count(again, "layer")));
+        }
         if kept > 0 {
             self.changes.push(format!("{} kept that must not be distributed", count(kept, "layer")));
         }
         Ok(())
     }
 
-    fn apply_settings(&mut self, run: &Run, image: &Image, settings: &SettingChanges) -> Result<()> {
+    fn apply_settings(&mut self, image: &Image, settings: &SettingChanges) -> Result<()> {
         let before = &image.config.value;
         for name in &settings.unset_env {
             self.config.remove_env(name);
@@ -75,9 +124,7 @@ impl ImagePlan {
         settings.set.apply(&mut self.config)?;
         let changed = self.config.changed_settings(before);
         if !changed.is_empty() {
-            let created = settings.created.clone().unwrap_or_else(|| run.timestamps.created());
-            let created_by = format!("larder edit: {}", changed.join(", "));
-            self.stack.note(History { created: Some(created), created_by: Some(created_by), ..History::default() });
+            self.stack.note(self.step(&changed.join(", ")));
         }
         self.changes.extend(changed);
         if let Some(created) = settings.created.as_deref().filter(|created| before.created() != Some(*created)) {
@@ -103,12 +150,17 @@ impl ImagePlan {
         };
         let old = &image.manifest;
         let mut value = ImageManifest { config: config.descriptor.clone(), layers, ..old.value.clone() };
-        value.annotations = annotations::of_manifest(image, &changes.annotations);
+        let mut done = self.changes.clone();
+        let mut kept = old.value.annotations.clone();
+        if diff_ids.first() != image.diff_ids.first() && annotations::forget_base(&mut kept) {
+            done.push("annotations of the base removed: what is at the bottom is no longer the base".to_owned());
+        }
+        value.annotations = annotations::edited(&kept, Level::Manifest, Some(&image.platform), &changes.annotations);
         let manifest = match value == old.value {
             true => old.clone(),
             false => Document::create(old.descriptor.media_type.clone(), value)?,
         };
-        Ok(Rewritten { manifest, config })
+        Ok(Rewritten { manifest, config, changes: done })
     }
 }
 

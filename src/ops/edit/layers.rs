@@ -1,7 +1,9 @@
 //! The layers that are to be made: each once, however many images want it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use crate::build::{self, LayerPlan};
 use crate::error::{Error, Result};
 use crate::exec::Run;
 use crate::layer::{Codec, Layer, Stored, recompress};
@@ -27,6 +29,7 @@ pub(super) struct Work {
 #[derive(Debug)]
 enum How {
     Recompress(Stored, Codec),
+    Build(Arc<LayerPlan>, Codec),
 }
 
 impl Works {
@@ -39,6 +42,12 @@ impl Works {
         let Stored { descriptor, diff_id } = layer;
         let label = format!("layer {} as {codec}", descriptor.digest.short());
         self.add(format!("recompress {} {} {diff_id} {codec}", descriptor.digest, descriptor.media_type), label, How::Recompress(layer.clone(), codec))
+    }
+
+    /// A layer from files of this machine.
+    pub(super) fn build(&mut self, plan: &Arc<LayerPlan>, codec: Codec) -> usize {
+        // Each plan stands for one layer.
+        self.add(format!("build {:p}", Arc::as_ptr(plan)), format!("new {}", plan.label), How::Build(plan.clone(), codec))
     }
 
     fn add(&mut self, key: String, label: String, how: How) -> usize {
@@ -56,16 +65,18 @@ impl Works {
 
 impl Work {
     fn make(&self, run: &Run, layout: &Layout) -> Result<Layer> {
-        let writer = layout.blob_writer(Algorithm::Sha256)?;
+        let writer = || layout.blob_writer(Algorithm::Sha256);
         match &self.how {
-            How::Recompress(layer, codec) => recompress::recompress(run, &self.label, layout, layer, *codec, writer),
+            How::Recompress(layer, codec) => recompress::recompress(run, &self.label, layout, layer, *codec, writer()?),
+            How::Build(plan, codec) => build::make(run, plan, *codec, None, layout).map_err(|error| error.context(format!("cannot make {}", self.label))),
         }
     }
 
-    /// The blobs that it is made of.
+    /// The blobs that it is made of; none where it is made of files.
     pub(super) fn from(&self) -> Vec<Digest> {
         match &self.how {
             How::Recompress(layer, _) => vec![layer.descriptor.digest.clone()],
+            How::Build(..) => Vec::new(),
         }
     }
 }

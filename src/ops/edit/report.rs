@@ -166,7 +166,7 @@ pub(super) fn done(plan: &Plan, made: &[Layer], rewritten: &BTreeMap<usize, Rewr
             digest: new.manifest.descriptor.digest.clone(),
             layers: layers.len(),
             size: layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add),
-            changes: plan.images.get(position).map(|image| image.changes.clone()).unwrap_or_default(),
+            changes: new.changes.clone(),
         }
     });
     let layers = plan.works.iter().zip(made).map(|(work, layer)| LayerReport {

@@ -25,8 +25,8 @@ struct Step {
 /// The place of a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
-    /// It is there already.
-    Kept(Stored),
+    /// It is there already: its number in the image before the edit, and what it is.
+    Kept(usize, Stored),
     /// It is to be made.
     Made {
         /// Its position among the layers to make.
@@ -41,7 +41,8 @@ impl Stack {
     /// are steps without one.
     pub(super) fn of(image: &Image) -> Stack {
         let layers = image.manifest.value.layers.iter().zip(&image.diff_ids);
-        let mut layers = layers.map(|(descriptor, diff_id)| Slot::Kept(Stored { descriptor: descriptor.clone(), diff_id: diff_id.clone() }));
+        let stored = layers.map(|(descriptor, diff_id)| Stored { descriptor: descriptor.clone(), diff_id: diff_id.clone() });
+        let mut layers = (1..).zip(stored).map(|(number, layer)| Slot::Kept(number, layer));
         let mut steps: Vec<Step> = Vec::new();
         for history in image.config.value.history() {
             let slot = if history.empty_layer { None } else { layers.next() };
@@ -56,6 +57,25 @@ impl Stack {
     pub(super) fn has_steps_of(&self, other: &Stack) -> bool {
         let steps = |stack: &Stack| stack.steps.iter().map(|step| (step.history.clone(), step.slot.is_some())).collect::<Vec<_>>();
         steps(self) == steps(other)
+    }
+
+    /// Adds a layer on top, with the step that made it.
+    pub(super) fn push(&mut self, history: History, work: usize) {
+        self.steps.push(Step { history, slot: Some(Slot::Made { work, pointer: None }) });
+    }
+
+    /// Takes a layer away, and the step that made it. Returns it; none where it is not there any more.
+    pub(super) fn drop_layer(&mut self, number: usize) -> Option<Stored> {
+        let position = self.steps.iter().position(|step| matches!(&step.slot, Some(Slot::Kept(own, _)) if *own == number))?;
+        match self.steps.remove(position).slot {
+            Some(Slot::Kept(_, layer)) => Some(layer),
+            _ => None,
+        }
+    }
+
+    /// How many layers there are.
+    pub(super) fn layers(&self) -> usize {
+        self.steps.iter().filter(|step| step.slot.is_some()).count()
     }
 
     /// Adds a step that made no layer.
@@ -83,7 +103,7 @@ impl Stack {
 impl Slot {
     fn finish(&self, made: &[Layer], family: Family) -> Stored {
         let (work, pointer) = match self {
-            Slot::Kept(layer) => return layer.clone(),
+            Slot::Kept(_, layer) => return layer.clone(),
             Slot::Made { work, pointer } => (*work, pointer),
         };
         let Layer { descriptor, diff_id, .. } = &made[work];

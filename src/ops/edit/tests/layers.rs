@@ -1,8 +1,13 @@
 //! What becomes of layers.
 
 use super::sample::{Sample, compressed};
+use crate::build::destination::Destination;
+use crate::build::place::{At, Place};
+use crate::build::spec::{CopySpec, LayerSource, LayerSpec, Step};
+use crate::build::template::Template;
 use crate::error::ErrorKind;
 use crate::layer::Codec;
+use crate::ops::edit::Changes;
 use crate::spec::{Descriptor, DiffId, Digest, MediaType, media_type};
 
 #[test]
@@ -123,4 +128,105 @@ fn lay_35_lay_38_and_cmp_08_a_layer_that_is_not_what_it_should_be_changes_nothin
         assert_eq!((error.kind(), error.subject_text()), (kind, Some(layer.digest.as_str())));
         assert_eq!((blobs(), sample.entry("1").digest), (before, image.digest), "nothing appears that is not proved");
     }
+}
+
+/// A change that puts a layer with these files on top.
+fn appended(sample: &Sample, from: &str) -> Changes {
+    let place = Place::flag("--copy");
+    let from = At::new(Template::parse(&At::new(from.into(), place.clone())).expect("a template"), place.clone());
+    let to = Destination::parse(&At::new("/opt/".into(), place.clone())).expect("a destination");
+    let source = LayerSource::Steps(vec![Step::Copy(CopySpec::new(from, to))]);
+    let mut changes = Changes::default();
+    changes.layers.append.push(LayerSpec { place, comment: None, platforms: Vec::new(), source });
+    changes.layers.context = sample.context();
+    changes
+}
+
+#[test]
+fn a_new_layer_goes_on_top_with_its_step_and_is_what_each_platform_wants() {
+    let sample = Sample::new();
+    for (name, content) in [("amd64", "a"), ("arm64", "b"), ("both", "c")] {
+        std::fs::write(sample.context().join(name), content).expect("writable");
+    }
+    let base = sample.layer("a", "1");
+    let images = ["linux/amd64", "linux/arm64"].map(|platform| sample.image(platform, std::slice::from_ref(&base), |_, _| {}));
+    sample.name(&sample.index(images.to_vec()), "1");
+    let mut changes = appended(&sample, "{arch}");
+    changes.layers.append.extend(appended(&sample, "both").layers.append);
+    changes.settings.set.user = Some("x".into());
+    let report = sample.edited(&sample.request("1", changes));
+    assert_eq!(report.layers.len(), 3, "what is the same on both platforms is made once");
+    assert_eq!(report.images[0].changes, ["layer added: copy to /opt", "layer added: copy to /opt", "user"]);
+    let manifests: Vec<_> = sample.read_index(&sample.entry("1")).manifests.iter().map(|entry| sample.read_manifest(entry)).collect();
+    for manifest in &manifests {
+        assert_eq!((manifest.layers.len(), &manifest.layers[0]), (3, &base.0));
+        let history = sample.read_config(manifest).history();
+        assert_eq!(history.iter().map(|step| step.empty_layer).collect::<Vec<_>>(), [false, false, false, true]);
+        assert_eq!(history[1].created_by.as_deref(), Some("larder edit: copy to /opt"));
+    }
+    assert!(manifests[0].layers[1] != manifests[1].layers[1] && manifests[0].layers[2] == manifests[1].layers[2]);
+    // Which directories there are below nobody knows, so none is described that was not asked for.
+    assert_eq!(sample.paths(&manifests[1].layers[1]), ["opt/arm64"]);
+    let missing = appended(&sample, "none");
+    assert_eq!(sample.edit(&sample.request("1", missing)).expect_err("no such file").kind(), ErrorKind::NotFound);
+}
+
+fn dropped(ids: &[&str]) -> Changes {
+    let mut changes = Changes::default();
+    changes.layers.drop = ids.iter().map(|id| id.parse().expect("a layer")).collect();
+    changes
+}
+
+#[test]
+fn a_dropped_layer_takes_its_step_along_and_history_says_so() {
+    let sample = Sample::new();
+    let layers = [sample.layer("a", "1"), sample.layer("b", "2"), sample.layer("c", "3"), sample.layer("d", "4")];
+    let image = sample.image("linux/amd64", &layers, |_, manifest| {
+        manifest.annotations.insert("org.opencontainers.image.base.digest".into(), "sha256:x".into());
+        manifest.annotations.insert("org.opencontainers.image.base.name".into(), "base".into());
+    });
+    sample.name(&image, "1");
+    // Numbers are those before the edit, and naming a layer twice drops it once.
+    let report = sample.edited(&sample.request("1", dropped(&["2", layers[2].1.0.as_str(), layers[1].0.digest.as_str()])));
+    assert_eq!(report.images[0].changes, ["layer 2 dropped", "layer 3 dropped"]);
+    let manifest = sample.read_manifest(&sample.entry("1"));
+    assert_eq!((manifest.layers.clone(), manifest.annotations.len()), (vec![layers[0].0.clone(), layers[3].0.clone()], 2));
+    let config = sample.read_config(&manifest);
+    assert_eq!(config.diff_ids().expect("there"), [layers[0].1.clone(), layers[3].1.clone()]);
+    let steps: Vec<_> = config.history().into_iter().map(|step| (step.created_by.unwrap_or_default(), step.empty_layer)).collect();
+    let note = |layer: &Descriptor| (format!("larder edit: drop layer {}", layer.digest), true);
+    assert_eq!(steps, [("step 0".into(), false), ("step 3".into(), false), note(&layers[1].0), note(&layers[2].0)]);
+
+    let report = sample.edited(&sample.request("1", dropped(&["1"])));
+    assert!(report.images[0].changes[1].starts_with("annotations of the base removed"), "{:?}", report.images[0].changes);
+    assert!(sample.read_manifest(&sample.entry("1")).annotations.is_empty(), "it stands on no base any more");
+}
+
+#[test]
+fn a_layer_that_cannot_be_dropped_is_refused() {
+    let sample = Sample::new();
+    let (one, two) = (sample.layer("a", "1"), sample.layer("b", "2"));
+    let absent = Digest::sha256(b"absent");
+    sample.name(
+        &sample.index(vec![
+            sample.image("linux/amd64", &[one.clone(), two.clone()], |_, _| {}),
+            sample.image("linux/arm64", std::slice::from_ref(&one), |_, _| {}),
+        ]),
+        "1",
+    );
+    let before = sample.entry("1");
+    for (ids, kind, words) in [
+        (&["2"] as &[&str], ErrorKind::Usage, "there is no layer 2: the image for linux/arm64 has 1"),
+        (&["1"], ErrorKind::Usage, "no layer would be left"),
+        (&[absent.as_str()], ErrorKind::NotFound, "has a layer sha256:"),
+    ] {
+        let error = sample.edit(&sample.request("1", dropped(ids))).expect_err(words);
+        let all = format!("{error} {:?}", error.causes());
+        assert!(error.kind() == kind && all.contains(words), "{all}");
+    }
+    assert_eq!(sample.entry("1"), before);
+    // A digest drops the layer where it is.
+    let report = sample.edited(&sample.request("1", dropped(&[two.1.0.as_str()])));
+    assert_eq!(report.images.iter().map(|image| image.layers).collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(report.images[1].before, report.images[1].digest);
 }

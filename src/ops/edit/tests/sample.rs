@@ -10,7 +10,8 @@ use crate::error::Result;
 use crate::exec::Run;
 use crate::layer::changeset::{Item, Node};
 use crate::layer::entry::Xattrs;
-use crate::layer::{Codec, Entry, EntryKind, builder};
+use crate::layer::tar::Reader;
+use crate::layer::{Codec, Entry, EntryKind, builder, decode};
 use crate::ops::edit::{self, AnnotationChange, Changes, EditReport, EditRequest};
 use crate::ops::verify::{self, Depth, VerifyRequest};
 use crate::spec::{
@@ -27,7 +28,7 @@ pub(super) fn run() -> Run {
 }
 
 pub(super) struct Sample {
-    _temp: tempfile::TempDir,
+    temp: tempfile::TempDir,
     pub(super) layout: Layout,
 }
 
@@ -35,7 +36,25 @@ impl Sample {
     pub(super) fn new() -> Sample {
         let temp = tempfile::tempdir().expect("temporary directory");
         let layout = Layout::create(&temp.path().join("layout"), Options::default()).expect("created");
-        Sample { _temp: temp, layout }
+        Sample { temp, layout }
+    }
+
+    /// Where files for new layers lie.
+    pub(super) fn context(&self) -> std::path::PathBuf {
+        let context = self.temp.path().join("context");
+        std::fs::create_dir_all(&context).expect("writable");
+        context
+    }
+
+    /// The paths in a layer, in their order.
+    pub(super) fn paths(&self, layer: &Descriptor) -> Vec<String> {
+        let blob = self.layout.open_blob(layer).expect("there");
+        let mut tar = Reader::new(decode::sniffing_decoder(blob).expect("a layer").1);
+        let mut paths = Vec::new();
+        while let Some(entry) = tar.next_entry().expect("a tar") {
+            paths.push(String::from_utf8(entry.path).expect("text"));
+        }
+        paths
     }
 
     /// A layer with one file.
