@@ -4,6 +4,7 @@
 //! knows no locks is an error for an exclusive lock and no obstacle for a shared one, because media that cannot be locked are usually read-only.
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -115,6 +116,13 @@ pub fn is_named(file: &File, dir: &Dir, name: &Path) -> Result<bool> {
     }
 }
 
+fn is_same(a: impl AsFd, b: impl AsFd) -> bool {
+    match (rustix::fs::fstat(a), rustix::fs::fstat(b)) {
+        (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
+        _ => false,
+    }
+}
+
 #[derive(PartialEq, Eq)]
 enum Attempt {
     Held,
@@ -142,7 +150,13 @@ fn open_or_create(dir: &Dir, name: &Path) -> Result<File> {
             }
             Err(Errno::EXIST) => match regular::open(dir, name) {
                 Err(error) if error.kind() == crate::error::ErrorKind::NotFound => {}
-                opened => return opened.map(|regular| regular.file),
+                Err(error) => return Err(error),
+                // Network file systems make flock a byte-range lock, and an exclusive one of these needs a handle for writing.
+                Ok(regular) => match rustix::io::retry_on_intr(|| rustix::fs::openat(dir, name, flags | OFlags::RDWR, Mode::empty())) {
+                    Ok(fd) if is_same(&fd, &regular.file) => return Ok(File::from(fd)),
+                    Ok(_) | Err(Errno::NOENT) => {}
+                    Err(_) => return Ok(regular.file),
+                },
             },
             Err(error) => return Err(error).at("create", &path),
         }

@@ -1,18 +1,24 @@
 //! The barrier between content and the names that point to it.
+//!
+//! Other tools leave content in the page cache. So what is only found is brought to the disk like what is written, before anything points to it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::fsio::Dir;
+use rustix::io::Errno;
+
+use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::fsio::durable::sync_dir;
-use crate::spec::Algorithm;
+use crate::fsio::{Dir, regular};
+use crate::spec::{Algorithm, Digest};
 
 /// Which blob directories have names that a power cut might take.
 #[derive(Debug, Default)]
 pub(super) struct Barrier {
     dirty: Mutex<BTreeSet<Algorithm>>,
+    /// Content that was found, and may be nowhere but in memory.
+    found: Mutex<BTreeSet<Digest>>,
     /// Held while directories are brought to the disk: who comes second must wait for the first, whose work includes its own.
     syncing: Mutex<Health>,
 }
@@ -35,11 +41,23 @@ impl Barrier {
         }
     }
 
-    /// Brings all marked directories below `blobs` to the disk.
+    /// Notes that content which was found is relied upon.
+    pub(super) fn mark_found(&self, digest: &Digest) {
+        lock(&self.found).insert(digest.clone());
+        self.mark(digest.algorithm());
+    }
+
+    /// Brings all content that was found and all marked directories below `blobs` to the disk.
     pub(super) fn sync(&self, root: &Dir) -> Result<()> {
         let mut health = lock(&self.syncing);
         if *health == Health::Failed {
             return Err(Error::new(ErrorKind::Io, "content could not be brought to the disk before").subject(crate::spec::text::path(root.path())));
+        }
+        for digest in std::mem::take(&mut *lock(&self.found)) {
+            if let Err(error) = sync_found(root, &digest) {
+                *health = Health::Failed;
+                return Err(error);
+            }
         }
         for algorithm in std::mem::take(&mut *lock(&self.dirty)) {
             let path = Path::new(super::BLOBS).join(algorithm.as_str());
@@ -49,6 +67,16 @@ impl Barrier {
             }
         }
         Ok(())
+    }
+}
+
+/// An fsync of what is on the disk already costs next to nothing. Read-only file systems have nothing in memory.
+fn sync_found(root: &Dir, digest: &Digest) -> Result<()> {
+    let path = super::blob_path(digest);
+    let file = regular::open(root, &path)?.file;
+    match rustix::io::retry_on_intr(|| rustix::fs::fdatasync(&file)) {
+        Ok(()) | Err(Errno::ROFS | Errno::INVAL) => Ok(()),
+        Err(error) => Err(error).at("bring to the disk", &root.path().join(path)),
     }
 }
 

@@ -25,7 +25,7 @@ impl Layout {
         match regular::size(&self.shared.root, &blob_path(&descriptor.digest)) {
             Ok(size) if size == Some(descriptor.size) => {
                 // Another process may have made it a moment ago; whoever relies on it makes it durable.
-                self.shared.barrier.mark(descriptor.digest.algorithm());
+                self.shared.barrier.mark_found(&descriptor.digest);
                 Ok(true)
             }
             Ok(_) => Ok(false),
@@ -171,10 +171,12 @@ impl BlobWriter {
     fn commit(self, digest: &Digest) -> Result<()> {
         let dir = self.shared.blob_dir(&self.algorithm)?;
         let name = Path::new(digest.encoded());
-        if !holds_same(&dir, name, self.temp.file(), self.size).at("compare content in", dir.path())? {
-            self.temp.set_mode(FILE_MODE)?;
-            self.temp.persist(&dir, name)?;
+        if holds_same(&dir, name, self.temp.file(), self.size).at("compare content in", dir.path())? {
+            self.shared.barrier.mark_found(digest);
+            return Ok(());
         }
+        self.temp.set_mode(FILE_MODE)?;
+        self.temp.persist(&dir, name)?;
         self.shared.barrier.mark(&self.algorithm);
         Ok(())
     }

@@ -15,7 +15,7 @@
 //! 8. Reading never trusts: every byte passes [`VerifyingReader`](crate::fsio::VerifyingReader). One stated exception: content that is linked or reflinked from another place
 //!    is shared, not read; only its size is checked. Documents are always read.
 //!
-//! Exit means durable: after [`Layout::update_index`] returned, a power cut loses nothing of what it names. Relies on [`crate::fsio`]. On network file
+//! Exit means durable: after [`Layout::update_index`] returned, a power cut loses nothing of it, nor of the content that was stored or found through this [`Layout`]. Relies on [`crate::fsio`]. On network file
 //! systems locks may exclude only the processes of one machine.
 
 mod barrier;

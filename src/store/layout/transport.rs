@@ -78,7 +78,7 @@ impl Destination for Layout {
                 copy.set_mode(FILE_MODE)?;
                 (copy, placed)
             }
-            None if sharing == Sharing::Files => match staging.link(file)? {
+            None if sharing == Sharing::Files && is_ours(&file).at("examine content in", self.path())? => match staging.link(file)? {
                 Some(link) => (link, Placed::Linked),
                 None => return Ok(None),
             },
@@ -117,6 +117,13 @@ impl Destination for Layout {
     }
 }
 
+/// Whether a file may become ours as it is: a link has the owner and the permissions of the source, and who may write there may change what was verified here.
+fn is_ours(file: &File) -> io::Result<bool> {
+    let stat = rustix::fs::fstat(file)?;
+    let mode = stat.st_mode;
+    Ok(stat.st_uid == rustix::process::geteuid().as_raw() && mode & 0o022 == 0 && mode & 0o444 == 0o444)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +140,19 @@ mod tests {
             count.set(count.get() + 1);
             Layout::create(&temp.path().join(count.get().to_string()), Options::default()).expect("created")
         });
+    }
+
+    #[test]
+    fn never_links_what_others_may_write_or_not_read() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let [from, to] = ["from", "to"].map(|name| Layout::create(&temp.path().join(name), Options::default()).expect("created"));
+        let descriptor = Descriptor::new(MediaType::ImageLayer, Digest::sha256(b"content"), 7);
+        from.put(&descriptor, &mut &b"content"[..]).expect("stored");
+        let path = from.path().join(super::super::blob_path(&descriptor.digest));
+        for mode in [0o666, 0o664, 0o600] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("changed");
+            assert_ne!(to.reuse(&from, &descriptor, Sharing::Files).expect("asked"), Some(Placed::Linked), "{mode:o}");
+        }
     }
 
     #[test]
