@@ -26,7 +26,7 @@ pub struct How {
 pub enum Reading {
     /// Only content that is copied is verified; of what is shared, the size.
     Copied,
-    /// All content that the destination did not have is verified.
+    /// All content is verified: what is shared is read, and what the destination has already is compared with the source and replaced where it differs.
     All,
 }
 
@@ -102,19 +102,19 @@ pub fn execute(run: &Run, plans: &[CopyPlan<'_>], destination: &dyn Destination,
     let execution = Execution { run, plans, destination, how, task, carried: Mutex::default() };
     let mut levels: BTreeMap<usize, Vec<Item<'_>>> = BTreeMap::new();
     for item in once(plans)? {
-        // A document goes over in any case: bytes that somebody damaged are replaced.
+        // Documents go over in any case: bytes that somebody damaged are replaced.
         let lacking = lacks.contains(&item.descriptor.digest);
         if !lacking {
             execution.count(|carried| &mut carried.present, item.descriptor);
         }
-        if lacking || item.height > 0 {
+        if lacking || item.height > 0 || is_config(item.descriptor) || how.reading == Reading::All {
             levels.entry(item.height).or_default().push(item);
         }
     }
     for (height, items) in levels {
         run.pool.concurrently(items, |item| match height {
-            0 => execution.carry(item),
-            _ => execution.put_document(item, lacks.contains(&item.descriptor.digest)),
+            0 if lacks.contains(&item.descriptor.digest) => execution.carry(item),
+            _ => execution.put_again(item, lacks.contains(&item.descriptor.digest)),
         })?;
     }
     run.cancel.check()?;
@@ -153,7 +153,7 @@ impl Execution<'_> {
         let descriptor = item.descriptor;
         let source = self.plans[item.plan].overlay();
         // A config is a document: small, and relied upon.
-        let sharing = self.how.sharing.filter(|_| Kind::of(&descriptor.media_type) != Kind::Config);
+        let sharing = self.how.sharing.filter(|_| !is_config(descriptor));
         if let Some(sharing) = sharing {
             if self.how.reading == Reading::All {
                 self.read(&source, descriptor)?;
@@ -178,8 +178,8 @@ impl Execution<'_> {
         Ok(())
     }
 
-    /// Brings one document over.
-    fn put_document(&self, item: Item<'_>, lacking: bool) -> Result<()> {
+    /// Brings over what may be there already: the destination replaces bytes that somebody damaged.
+    fn put_again(&self, item: Item<'_>, lacking: bool) -> Result<()> {
         self.run.cancel.check()?;
         self.put(&self.plans[item.plan].overlay(), item.descriptor)?;
         if lacking {
@@ -215,6 +215,10 @@ impl Execution<'_> {
     fn cannot(&self, error: Error, descriptor: &Descriptor) -> Error {
         error.context(format!("cannot copy {} to {}", descriptor.digest, self.destination.location()))
     }
+}
+
+fn is_config(descriptor: &Descriptor) -> bool {
+    Kind::of(&descriptor.media_type) == Kind::Config
 }
 
 /// What is read at once only to be hashed.

@@ -6,8 +6,8 @@ use crate::error::{Error, ErrorKind, Result, Side};
 use crate::exec::Run;
 use crate::graph::filter::{Filter, Filtered};
 use crate::graph::referrers::{self, Search};
-use crate::graph::{Graph, find};
-use crate::spec::{Descriptor, Digest, Document, ImageIndex, Kind, MediaType, annotation, limits, media_type};
+use crate::graph::{Graph, find, image};
+use crate::spec::{Descriptor, Digest, Document, ImageIndex, Kind, MediaType, Selector, annotation, limits, media_type};
 use crate::store::{Destination as _, MemoryStore, Source};
 
 use super::overlay::Overlay;
@@ -105,13 +105,19 @@ impl<'a> CopyPlan<'a> {
         Ok(plan)
     }
 
-    /// A new index that other plans have the members of, and its names. `source` is asked for nothing.
-    pub fn of_index(source: &'a dyn Source, index: &Document<ImageIndex>, entries: Vec<Descriptor>) -> Result<CopyPlan<'a>> {
+    /// New indexes that other plans have the members of, those below before those above, and names. `source` is asked for nothing.
+    pub fn of_indexes<'d>(
+        source: &'a dyn Source,
+        indexes: impl IntoIterator<Item = &'d Document<ImageIndex>>,
+        entries: Vec<Descriptor>,
+    ) -> Result<CopyPlan<'a>> {
         let mut plan = CopyPlan::empty(source);
-        plan.made.put(&index.descriptor, &mut &index.bytes[..])?;
-        // Above whatever it may list.
+        // Above whatever they may list.
         plan.documents = vec![Vec::new(); limits::INDEX_DEPTH + 1];
-        plan.documents.push(vec![index.descriptor.clone()]);
+        for index in indexes {
+            plan.made.put(&index.descriptor, &mut &index.bytes[..])?;
+            plan.documents.push(vec![index.descriptor.clone()]);
+        }
         plan.entries = entries;
         Ok(plan)
     }
@@ -148,7 +154,7 @@ impl<'a> CopyPlan<'a> {
             if several { error.hint("name one of them, or copy them all with --all-names") } else { error }
         })?;
         match names {
-            Names::Kept => self.entries.push(entry.clone()),
+            Names::Kept => self.entries.extend(all_names(index, selector, entry)),
             Names::New(names) => self.entries.extend(names.iter().map(|name| {
                 let mut named = entry.clone();
                 name.apply(&mut named);
@@ -173,6 +179,9 @@ impl<'a> CopyPlan<'a> {
             let filtered = match roots.get(&digest) {
                 Some(filtered) => filtered,
                 None => {
+                    if *request.wanted == Wanted::All && !is_image(run, request.source, &self.entries[position])? {
+                        continue;
+                    }
                     let filtered = filter.apply(&self.entries[position]).map_err(|error| error.side(Side::Source))?;
                     self.left_out.extend(filtered.left_out.iter().map(|descriptor| LeftOut { descriptor: descriptor.clone(), why: Why::Platform }));
                     if !sparse {
@@ -185,6 +194,10 @@ impl<'a> CopyPlan<'a> {
                 true => excluded.extend(filtered.left_out.iter().map(|descriptor| descriptor.digest.clone())),
                 false => repoint(&mut self.entries[position], &filtered.root),
             }
+        }
+        // One manifest may serve a platform that is wanted and another that is not.
+        for digest in roots.values().flat_map(|filtered| &filtered.kept) {
+            excluded.remove(digest);
         }
         Ok(excluded)
     }
@@ -267,6 +280,18 @@ impl<'a> CopyPlan<'a> {
     }
 }
 
+/// The image under the names that are meant: with a name those that it is short for, else all that the image has.
+fn all_names(index: &ImageIndex, selector: &Selector, image: &Descriptor) -> Vec<Descriptor> {
+    let mut entries: Vec<Descriptor> = selector.entries(index).into_iter().cloned().collect();
+    if entries.is_empty() {
+        // A manifest below an index has no name of its own.
+        entries.push(image.clone());
+    }
+    let mut seen = HashSet::new();
+    entries.retain(|entry| seen.insert(referrers::key(entry)));
+    entries
+}
+
 /// Makes `entry` stand on `root`. Where the index itself cannot say what it comes from, the entry does.
 fn repoint(entry: &mut Descriptor, root: &Descriptor) {
     if entry.digest == root.digest {
@@ -276,6 +301,16 @@ fn repoint(entry: &mut Descriptor, root: &Descriptor) {
         entry.annotations.insert(annotation::FILTERED_FROM.into(), entry.digest.to_string());
     }
     (entry.digest, entry.size, entry.data) = (root.digest.clone(), root.size, None);
+}
+
+/// Whether an entry is an image or an index, and nothing that is attached to one.
+fn is_image(run: &Run, source: &dyn Source, entry: &Descriptor) -> Result<bool> {
+    run.cancel.check()?;
+    match Kind::of(&entry.media_type) {
+        Kind::Index => Ok(true),
+        Kind::Manifest => Ok(image::platform_of(source, entry)?.is_some()),
+        _ => Ok(false),
+    }
 }
 
 fn is_non_distributable(media_type: &MediaType) -> bool {

@@ -225,6 +225,51 @@ fn a_manifest_below_an_index_can_be_chosen_by_its_digest() {
 }
 
 #[test]
+fn damage_at_the_destination_is_replaced_in_documents_always_and_in_layers_where_that_is_asked_for() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let layout = |name: &str| Layout::create(&temp.path().join(name), Options::default()).expect("created");
+    let (from, to) = (layout("from"), layout("to"));
+    sample(&from);
+    copy(&from, &to, &Wanted::All).expect("copied");
+    let path = |content: &str| temp.path().join("to/blobs/sha256").join(Digest::sha256(content.as_bytes()).encoded());
+    for (content, how) in [("linux/amd64", HOW), ("shared", How { reading: Reading::All, ..HOW })] {
+        std::fs::remove_file(path(content)).expect("removed");
+        std::fs::write(path(content), content.to_uppercase()).expect("written");
+        let plan = planned(&from, &Wanted::All, &Platforms::All, Referrers::Left).expect("planned");
+        execute(&run(2), &[plan], &to, how).expect("copied");
+        assert_eq!(std::fs::read_to_string(path(content)).expect("readable"), content);
+    }
+}
+
+#[test]
+fn an_image_chosen_without_a_name_comes_with_all_its_names() {
+    let (from, to) = (MemoryStore::default(), MemoryStore::default());
+    let image = image(&from, "linux/amd64", &["a"]);
+    let entries = [named(image.clone(), "1"), named(image.clone(), "latest")];
+    from.commit(&entries).expect("committed");
+    for selector in [Selector::Only, Selector::Digest(image.digest)] {
+        copy(&from, &to, &Wanted::One(selector, Names::Kept)).expect("copied");
+        assert_eq!(to.index().expect("readable").manifests, entries);
+    }
+    let to = MemoryStore::default();
+    copy(&from, &to, &one("latest")).expect("copied");
+    assert_eq!(to.index().expect("readable").manifests, entries[1..]);
+}
+
+#[test]
+fn a_sparse_copy_keeps_a_manifest_that_is_also_listed_for_another_platform() {
+    let (from, to) = (MemoryStore::default(), MemoryStore::default());
+    let v7 = image(&from, "linux/arm/v7", &["a"]);
+    let v6 = Descriptor { platform: Some(Platform::new("linux", "arm", "v6")), ..v7.clone() };
+    let index = named(document(&from, MediaType::ImageIndex, ImageIndex::new(vec![v6, v7])), "1");
+    from.commit(std::slice::from_ref(&index)).expect("committed");
+    let (wanted, sparse) = (one("1"), Platforms::Sparse(vec![Platform::new("linux", "arm", "v6")]));
+    let plan = planned(&from, &wanted, &sparse, Referrers::Left).expect("planned");
+    execute(&run(1), &[plan], &to, HOW).expect("copied");
+    assert_eq!(whole(&to), 4);
+}
+
+#[test]
 fn lay_66_attachments_come_along_or_are_listed() {
     let from = MemoryStore::default();
     let [_, single] = sample(&from);

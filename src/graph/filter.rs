@@ -3,12 +3,14 @@
 //! What was asked for must be there. Attestations stay with the manifests that they are about, and go with them. image-spec, image-index.md; for
 //! attestations, BuildKit's `attestation-storage.md`.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::error::{Error, Result};
 use crate::exec::Run;
 use crate::spec::{Descriptor, Digest, Document, ImageIndex, Kind, MediaType, Platform, annotation, limits, media_type, shape};
 use crate::store::Source;
 
-use super::attestation::{is_about, is_attestation};
+use super::attestation::{is_attestation, subject_of};
 use super::image::platform_of;
 
 /// What is left of an image.
@@ -18,6 +20,8 @@ pub struct Filtered {
     pub root: Descriptor,
     /// The indexes that were written anew, those below before those above, each with the digest of the one it stands for.
     pub made: Vec<(Digest, Document<ImageIndex>)>,
+    /// The digests of the entries that stay, as they are now.
+    pub kept: HashSet<Digest>,
     /// What the image no longer has.
     pub left_out: Vec<Descriptor>,
 }
@@ -37,10 +41,20 @@ impl std::fmt::Debug for Filter<'_> {
 }
 
 /// An index after filtering.
+#[derive(Clone)]
 struct Pruned {
-    index: Document<ImageIndex>,
+    descriptor: Descriptor,
     /// For each of the wanted platforms, whether the index has it.
     found: Vec<bool>,
+}
+
+/// What is known so far.
+struct Progress {
+    filtered: Filtered,
+    /// The platforms there are.
+    there: Vec<Platform>,
+    /// Indexes that were looked at: an index may be listed any number of times, by any number of others.
+    known: HashMap<Digest, Option<Pruned>>,
 }
 
 impl<'a> Filter<'a> {
@@ -53,75 +67,92 @@ impl<'a> Filter<'a> {
     ///
     /// Kinds: `not_found` where a wanted platform is not there, with those that are; those of [`Source::open`] for documents.
     pub fn apply(&self, root: &Descriptor) -> Result<Filtered> {
-        let mut filtered = Filtered { root: root.clone(), made: Vec::new(), left_out: Vec::new() };
-        let mut there = Vec::new();
+        let filtered = Filtered { root: root.clone(), made: Vec::new(), kept: HashSet::new(), left_out: Vec::new() };
+        let mut progress = Progress { filtered, there: Vec::new(), known: HashMap::new() };
         let found = match Kind::of(&root.media_type) {
-            Kind::Index => match self.prune(root, &mut filtered, &mut there, 1)? {
+            Kind::Index => match self.prune(root, &mut progress, 1)? {
                 Some(pruned) => {
-                    filtered.root = pointer(root, &pruned.index.descriptor);
+                    progress.filtered.root = pointer(root, &pruned.descriptor);
                     pruned.found
                 }
                 None => vec![false; self.wanted.len()],
             },
             _ => {
                 let platform = self.platform(root)?;
-                there.extend(platform.clone());
+                progress.there.extend(platform.clone());
                 self.matches(platform.as_ref())
             }
         };
         match self.wanted.iter().zip(found).find(|(_, found)| !found) {
-            Some((missing, _)) => Err(absent(missing, &there).subject(&root.digest)),
-            None => Ok(filtered),
+            Some((missing, _)) => Err(absent(missing, &progress.there).subject(&root.digest)),
+            None => Ok(progress.filtered),
         }
     }
 
     /// The index at `descriptor` with what is wanted of it; none where nothing is.
-    fn prune(&self, descriptor: &Descriptor, filtered: &mut Filtered, there: &mut Vec<Platform>, depth: usize) -> Result<Option<Pruned>> {
+    fn prune(&self, descriptor: &Descriptor, progress: &mut Progress, depth: usize) -> Result<Option<Pruned>> {
+        if let Some(known) = progress.known.get(&descriptor.digest) {
+            return Ok(known.clone());
+        }
         self.run.cancel.check()?;
         if depth > limits::INDEX_DEPTH {
             return Err(
                 Error::corrupt(format!("indexes are nested more than {} deep at {}", limits::INDEX_DEPTH, descriptor.digest)).subject(&descriptor.digest)
             );
         }
-        let bytes = self.source.read(descriptor, limits::MANIFEST_BYTES)?;
-        let mut index = shape::index(descriptor, &bytes)?;
+        let index = shape::index(descriptor, &self.source.read(descriptor, limits::MANIFEST_BYTES)?)?;
         let mut found = vec![false; self.wanted.len()];
-        let before = index.manifests.clone();
-        let mut kept: Vec<Option<Descriptor>> = Vec::with_capacity(before.len());
-        for entry in &before {
-            kept.push(match Kind::of(&entry.media_type) {
-                _ if is_attestation(entry) => None,
-                Kind::Index => self.prune(entry, filtered, there, depth + 1)?.map(|pruned| {
-                    unite(&mut found, &pruned.found);
-                    pointer(entry, &pruned.index.descriptor)
-                }),
-                _ => {
-                    let platform = self.platform(entry)?;
-                    there.extend(platform.clone());
-                    let matches = self.matches(platform.as_ref());
-                    unite(&mut found, &matches);
-                    matches.contains(&true).then(|| entry.clone())
-                }
-            });
+        let mut kept = Vec::with_capacity(index.manifests.len());
+        for entry in &index.manifests {
+            kept.push(self.keep(entry, &mut found, progress, depth)?);
         }
         // An attestation names its manifest by digest, and a manifest keeps its digest.
-        let runnable: Vec<Descriptor> = kept.iter().flatten().cloned().collect();
-        for (entry, kept) in before.iter().zip(&mut kept) {
-            if runnable.iter().any(|image| is_about(entry, image)) {
+        let runnable: HashSet<String> = kept.iter().flatten().map(|entry: &Descriptor| entry.digest.to_string()).collect();
+        for (entry, kept) in index.manifests.iter().zip(&mut kept) {
+            if subject_of(entry).is_some_and(|about| runnable.contains(about)) {
                 *kept = Some(entry.clone());
             }
         }
-        filtered.left_out.extend(before.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(entry, _)| entry.clone()));
+        let pruned = self.finish(descriptor, index, kept, progress)?.map(|descriptor| Pruned { descriptor, found });
+        progress.known.insert(descriptor.digest.clone(), pruned.clone());
+        Ok(pruned)
+    }
+
+    /// An entry with what is wanted of it; none where nothing is, and for attestations.
+    fn keep(&self, entry: &Descriptor, found: &mut [bool], progress: &mut Progress, depth: usize) -> Result<Option<Descriptor>> {
+        match Kind::of(&entry.media_type) {
+            _ if is_attestation(entry) => Ok(None),
+            Kind::Index => Ok(self.prune(entry, progress, depth + 1)?.map(|pruned| {
+                unite(found, &pruned.found);
+                pointer(entry, &pruned.descriptor)
+            })),
+            _ => {
+                let platform = self.platform(entry)?;
+                progress.there.extend(platform.clone());
+                let matches = self.matches(platform.as_ref());
+                unite(found, &matches);
+                Ok(matches.contains(&true).then(|| entry.clone()))
+            }
+        }
+    }
+
+    /// The index with the entries that are kept, written anew where some are not.
+    fn finish(&self, old: &Descriptor, mut index: ImageIndex, kept: Vec<Option<Descriptor>>, progress: &mut Progress) -> Result<Option<Descriptor>> {
+        let filtered = &mut progress.filtered;
+        filtered.left_out.extend(index.manifests.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(entry, _)| entry.clone()));
+        let before = index.manifests;
         index.manifests = kept.into_iter().flatten().collect();
         if index.manifests.is_empty() {
             return Ok(None);
         }
+        filtered.kept.extend(index.manifests.iter().map(|entry| entry.digest.clone()));
         if index.manifests == before {
-            return Ok(Some(Pruned { index: Document { descriptor: descriptor.clone(), bytes, value: index }, found }));
+            return Ok(Some(old.clone()));
         }
-        let index = rewritten(descriptor, index)?;
-        filtered.made.push((descriptor.digest.clone(), index.clone()));
-        Ok(Some(Pruned { index, found }))
+        let new = rewritten(old, index)?;
+        let descriptor = new.descriptor.clone();
+        filtered.made.push((old.digest.clone(), new));
+        Ok(Some(descriptor))
     }
 
     /// What an entry runs on; none for what is no image.
@@ -263,6 +294,21 @@ mod tests {
             let error = filtered(&store, root, wanted).expect_err("absent");
             assert_eq!((error.kind(), error.hint_text()), (ErrorKind::NotFound, Some("it has linux/amd64")));
         }
+    }
+
+    #[test]
+    fn lay_50_indexes_listed_many_times_are_looked_at_once() {
+        let store = MemoryStore::default();
+        let mut root = document(
+            &store,
+            MediaType::ImageIndex,
+            ImageIndex::new(vec![on(image(&store, "amd64", ""), "linux/amd64"), on(image(&store, "arm", "v7"), "linux/arm/v7")]),
+        );
+        for _ in 2..limits::INDEX_DEPTH {
+            root = document(&store, MediaType::ImageIndex, ImageIndex::new(vec![root; 30]));
+        }
+        let out = filtered(&store, &root, "linux/amd64").expect("filtered");
+        assert_eq!((out.made.len(), out.left_out.len()), (limits::INDEX_DEPTH - 1, 1));
     }
 
     #[test]

@@ -115,7 +115,7 @@ pub fn candidates(source: &dyn Source, root: &Descriptor) -> Result<Vec<Candidat
 }
 
 /// What the image runs on; none for an artifact.
-pub(super) fn platform_of(source: &dyn Source, descriptor: &Descriptor) -> Result<Option<Platform>> {
+pub fn platform_of(source: &dyn Source, descriptor: &Descriptor) -> Result<Option<Platform>> {
     if let Some(platform) = &descriptor.platform {
         return Ok(Some(platform.clone()));
     }

@@ -3,12 +3,14 @@
 //! The order is that of the arguments. The same manifest counts once, where it came first; two different ones for one platform are an error unless the later one
 //! is to replace the earlier. What an index.json said of names does not enter: names belong to layouts. image-spec, image-index.md.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::error::{Error, Result};
 use crate::exec::Run;
-use crate::spec::{Descriptor, Document, ImageIndex, ImageName, Kind, MediaType, Platform, limits, media_type, shape};
+use crate::spec::{Annotations, Descriptor, Digest, Document, ImageIndex, ImageName, Kind, MediaType, Platform, limits, media_type, shape};
 use crate::store::Source;
 
-use super::attestation::{is_about, is_attestation};
+use super::attestation::{is_attestation, subject_of};
 use super::image::platform_of;
 
 /// What becomes of indexes among the sources.
@@ -48,6 +50,9 @@ pub struct Merge<'a> {
     nesting: Nesting,
     clash: Clash,
     members: Vec<Member>,
+    by_digest: HashMap<Digest, Vec<usize>>,
+    /// The first member for each platform, by the text of the platform.
+    by_platform: HashMap<String, usize>,
     /// What lost its place to another manifest for its platform, with the attestations about it.
     pub replaced: Vec<Descriptor>,
 }
@@ -61,7 +66,7 @@ impl std::fmt::Debug for Merge<'_> {
 impl<'a> Merge<'a> {
     /// An index without members.
     pub fn new(run: &'a Run, nesting: Nesting, clash: Clash) -> Self {
-        Merge { run, sources: Vec::new(), nesting, clash, members: Vec::new(), replaced: Vec::new() }
+        Merge { run, sources: Vec::new(), nesting, clash, members: Vec::new(), by_digest: HashMap::new(), by_platform: HashMap::new(), replaced: Vec::new() }
     }
 
     /// Adds the image or index at `root`. Returns the position of its source.
@@ -71,31 +76,35 @@ impl<'a> Merge<'a> {
         let position = self.sources.len();
         self.sources.push(source);
         let mut found = Vec::new();
-        self.flatten(source, root, 0, &mut found)?;
+        self.flatten(source, root, 0, &mut HashSet::new(), &mut found)?;
         for descriptor in found {
             self.enter(Member { descriptor, source: position })?;
         }
         Ok(position)
     }
 
-    /// Adds `members` as they are. Returns the position of their source. Fails with kind `conflict` as [`Merge::add`].
-    pub fn add_members(&mut self, source: &'a dyn Source, members: &[Descriptor]) -> Result<usize> {
+    /// Adds `members` as they are, two for one platform as well: who made that index wanted it so. Returns the position of their source.
+    pub fn add_members(&mut self, source: &'a dyn Source, members: &[Descriptor]) -> usize {
         let position = self.sources.len();
         self.sources.push(source);
-        members.iter().try_for_each(|descriptor| self.enter(Member { descriptor: descriptor.clone(), source: position }))?;
-        Ok(position)
+        members.iter().for_each(|descriptor| self.push(Member { descriptor: descriptor.clone(), source: position }));
+        position
     }
 
     /// The manifests below `entry`, in order.
-    fn flatten(&self, source: &dyn Source, entry: &Descriptor, depth: usize, found: &mut Vec<Descriptor>) -> Result<()> {
+    fn flatten(&self, source: &dyn Source, entry: &Descriptor, depth: usize, seen: &mut HashSet<Digest>, found: &mut Vec<Descriptor>) -> Result<()> {
         self.run.cancel.check()?;
         match Kind::of(&entry.media_type) {
             Kind::Index if self.nesting == Nesting::Flattened => {
                 if depth == limits::INDEX_DEPTH {
                     return Err(Error::corrupt(format!("indexes are nested more than {} deep at {}", limits::INDEX_DEPTH, entry.digest)).subject(&entry.digest));
                 }
+                // What an index lists it lists once, however often it is listed itself.
+                if !seen.insert(entry.digest.clone()) {
+                    return Ok(());
+                }
                 let index = shape::index(entry, &source.read(entry, limits::MANIFEST_BYTES)?)?;
-                index.manifests.iter().try_for_each(|entry| self.flatten(source, entry, depth + 1, found))
+                index.manifests.iter().try_for_each(|entry| self.flatten(source, entry, depth + 1, seen, found))
             }
             _ => {
                 let mut entry = entry.clone();
@@ -111,32 +120,51 @@ impl<'a> Merge<'a> {
     }
 
     fn enter(&mut self, new: Member) -> Result<()> {
-        if let Some(known) = self.members.iter_mut().find(|member| member.descriptor.digest == new.descriptor.digest) {
+        let same = |known: &&mut Member| known.descriptor.digest == new.descriptor.digest && is_same_platform(&known.descriptor, &new.descriptor);
+        if let Some(position) = self.by_digest.get(&new.descriptor.digest).into_iter().flatten().copied().find(|position| same(&&mut self.members[*position])) {
             for (key, value) in &new.descriptor.annotations {
-                known.descriptor.annotations.entry(key.clone()).or_insert_with(|| value.clone());
+                self.members[position].descriptor.annotations.entry(key.clone()).or_insert_with(|| value.clone());
             }
             return Ok(());
         }
-        let clashing = runnable(&new.descriptor)
-            .and_then(|platform| self.members.iter().position(|member| runnable(&member.descriptor).is_some_and(|other| other.strict_eq(platform))));
+        let clashing = platform_key(&new.descriptor).and_then(|key| self.by_platform.get(&key).copied());
         match (clashing, self.clash) {
-            (None, _) => self.members.push(new),
-            (Some(position), Clash::Replaces) => {
-                let old = std::mem::replace(&mut self.members[position], new).descriptor;
-                let is_about_old = |member: &Member| is_about(&member.descriptor, &old);
-                self.replaced.extend(self.members.iter().filter(|member| is_about_old(member)).map(|member| member.descriptor.clone()));
-                self.members.retain(|member| !is_about_old(member));
-                self.replaced.push(old);
-            }
+            (None, _) => self.push(new),
+            (Some(position), Clash::Replaces) => self.replace(position, new),
             (Some(position), Clash::Refused) => {
-                let (new, old) = (&new.descriptor, &self.members[position].descriptor);
-                let platform = new.platform.as_ref().map(ToString::to_string).unwrap_or_default();
-                return Err(Error::conflict(format!("there are two images for {platform}: {} and {}", old.digest, new.digest))
-                    .subject(&new.digest)
-                    .hint("--replace takes the later one, where images are added"));
+                return Err(two_images(&self.members[position].descriptor, &new.descriptor).hint("--replace takes the later one"));
             }
         }
         Ok(())
+    }
+
+    fn push(&mut self, member: Member) {
+        let position = self.members.len();
+        self.by_digest.entry(member.descriptor.digest.clone()).or_default().push(position);
+        if let Some(key) = platform_key(&member.descriptor) {
+            self.by_platform.entry(key).or_insert(position);
+        }
+        self.members.push(member);
+    }
+
+    /// Puts `new` in the place of the member at `position`; others for its platform and the attestations about all of these go.
+    fn replace(&mut self, position: usize, new: Member) {
+        let key = platform_key(&new.descriptor);
+        let goes = |member: &Member| platform_key(&member.descriptor) == key;
+        let doomed: HashSet<String> = self.members.iter().filter(|member| goes(member)).map(|member| member.descriptor.digest.to_string()).collect();
+        let members = std::mem::take(&mut self.members);
+        (self.by_digest, self.by_platform) = Default::default();
+        let mut new = Some(new);
+        for (at, member) in members.into_iter().enumerate() {
+            let replaced = goes(&member) || subject_of(&member.descriptor).is_some_and(|about| doomed.contains(about));
+            if at == position {
+                new.take().into_iter().for_each(|new| self.push(new));
+            }
+            match replaced {
+                true => self.replaced.push(member.descriptor),
+                false => self.push(member),
+            }
+        }
     }
 
     /// The members, in order.
@@ -150,19 +178,57 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// The index `body` with other members. Where everything in it is Docker's it is a manifest list, which has no annotations.
+/// A new index of `members`. Where everything in it is Docker's it is a manifest list, which has no annotations.
 ///
-/// Fails with kind `unsupported` where it has some.
-pub fn document(mut body: ImageIndex, members: Vec<Descriptor>) -> Result<Document<ImageIndex>> {
+/// Fails with kind `unsupported` where it should have some.
+pub fn document(annotations: Annotations, members: Vec<Descriptor>) -> Result<Document<ImageIndex>> {
     let docker = !members.is_empty() && members.iter().all(|member| media_type::is_docker(&member.media_type));
-    if docker && !body.annotations.is_empty() {
+    let media_type = if docker { MediaType::from(media_type::DOCKER_MANIFEST_LIST) } else { MediaType::ImageIndex };
+    let body = ImageIndex { annotations, ..ImageIndex::new(members) };
+    of_type(media_type, body)
+}
+
+/// The index `old` with another body. A manifest list stays one for as long as everything in it is Docker's. Fails as [`document`].
+pub fn changed(old: &Descriptor, body: ImageIndex) -> Result<Document<ImageIndex>> {
+    let list = media_type::is_docker(&old.media_type) && body.manifests.iter().all(|member| media_type::is_docker(&member.media_type));
+    of_type(if list { old.media_type.clone() } else { MediaType::ImageIndex }, body)
+}
+
+fn of_type(media_type: MediaType, mut body: ImageIndex) -> Result<Document<ImageIndex>> {
+    if media_type::is_docker(&media_type) && !body.annotations.is_empty() {
         return Err(Error::unsupported("all images are of Docker's media types, and its manifest list has no annotations")
             .hint("convert one of the images to OCI media types, or leave out the annotations"));
     }
-    let media_type = if docker { MediaType::from(media_type::DOCKER_MANIFEST_LIST) } else { MediaType::ImageIndex };
-    body.manifests = members;
     body.media_type = Some(media_type.clone());
     Document::create(media_type, body)
+}
+
+/// That an index must not have both.
+fn two_images(old: &Descriptor, new: &Descriptor) -> Error {
+    let platform = new.platform.as_ref().map(ToString::to_string).unwrap_or_default();
+    Error::conflict(format!("there are two images for {platform}: {} and {}", old.digest, new.digest)).subject(&new.digest)
+}
+
+/// Fails with kind `conflict` where several entries are images for `platform`.
+pub fn refuse_two_for(platform: &Platform, members: &[Descriptor]) -> Result<()> {
+    let mut images = members.iter().filter(|member| runnable(member).is_some_and(|other| other.strict_eq(platform)));
+    match (images.next(), images.next()) {
+        (Some(old), Some(new)) => Err(two_images(old, new)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether two entries say the same of what they run on, or one says nothing.
+fn is_same_platform(a: &Descriptor, b: &Descriptor) -> bool {
+    match (&a.platform, &b.platform) {
+        (Some(a), Some(b)) => a.strict_eq(b),
+        _ => true,
+    }
+}
+
+/// A text that is the same for the same platform; none for what is no image.
+fn platform_key(entry: &Descriptor) -> Option<String> {
+    runnable(entry).map(|platform| platform.normalized().to_string())
 }
 
 /// What an entry runs on, where it is an image.
@@ -238,10 +304,10 @@ mod tests {
         let proof = attestation(&store, &old);
         let index = document(&store, MediaType::ImageIndex, ImageIndex::new(vec![on(&old, "linux/arm64/v8"), proof.clone(), on(&other, "linux/amd64")]));
         let error = merged(&store, &[&index, &new], Nesting::Flattened, Clash::Refused).expect_err("two");
-        assert_eq!((error.kind(), error.hint_text()), (ErrorKind::Conflict, Some("--replace takes the later one, where images are added")));
+        assert_eq!((error.kind(), error.hint_text()), (ErrorKind::Conflict, Some("--replace takes the later one")));
         let (members, replaced) = merged(&store, &[&index, &new], Nesting::Flattened, Clash::Replaces).expect("merged");
         assert_eq!(members, [on(&new, "linux/arm64"), on(&other, "linux/amd64")]);
-        assert_eq!(replaced, [proof, on(&old, "linux/arm64")]);
+        assert_eq!(replaced, [on(&old, "linux/arm64/v8"), proof]);
     }
 
     #[test]
@@ -251,11 +317,38 @@ mod tests {
         let mut manifest = ImageManifest::new(config, Vec::new());
         manifest.media_type = Some(media_type::DOCKER_MANIFEST.into());
         let docker = document(&store, media_type::DOCKER_MANIFEST, manifest);
-        let annotated = ImageIndex { annotations: [("a".to_owned(), "b".to_owned())].into(), ..ImageIndex::new(Vec::new()) };
-        let list = document_of(ImageIndex::new(Vec::new()), vec![docker.clone()]).expect("a list");
+        let annotations: Annotations = [("a".to_owned(), "b".to_owned())].into();
+        let list = document_of(Annotations::new(), vec![docker.clone()]).expect("a list");
         assert_eq!(list.descriptor.media_type.to_string(), media_type::DOCKER_MANIFEST_LIST);
-        assert_eq!(document_of(annotated.clone(), vec![docker.clone()]).expect_err("no room").kind(), ErrorKind::Unsupported);
-        let mixed = document_of(annotated, vec![docker, image(&store, "arm64", "x")]).expect("an index");
+        assert_eq!(document_of(annotations.clone(), vec![docker.clone()]).expect_err("no room").kind(), ErrorKind::Unsupported);
+        let mixed = document_of(annotations.clone(), vec![docker.clone(), image(&store, "arm64", "x")]).expect("an index");
         assert_eq!(mixed.descriptor.media_type, MediaType::ImageIndex);
+        // An index that exists stays what it is.
+        let rest = ImageIndex { annotations, ..ImageIndex::new(vec![docker]) };
+        assert_eq!(changed(&mixed.descriptor, rest).expect("an index").descriptor.media_type, MediaType::ImageIndex);
+    }
+
+    #[test]
+    fn one_manifest_for_two_platforms_stays_and_indexes_listed_many_times_are_read_once() {
+        let store = MemoryStore::default();
+        let arm = image(&store, "arm", "x");
+        let both = vec![on(&arm, "linux/arm/v6"), on(&arm, "linux/arm/v7")];
+        let mut root = document(&store, MediaType::ImageIndex, ImageIndex::new(both.clone()));
+        for _ in 2..limits::INDEX_DEPTH {
+            root = document(&store, MediaType::ImageIndex, ImageIndex::new(vec![root; 30]));
+        }
+        assert_eq!(merged(&store, &[&root], Nesting::Flattened, Clash::Refused).expect("merged").0, both);
+    }
+
+    #[test]
+    fn what_an_index_has_already_is_not_touched_by_what_is_added() {
+        let store = MemoryStore::default();
+        let run = Run::new(NonZeroUsize::MIN).expect("a pool");
+        let (one, two, new) = (image(&store, "amd64", "1"), image(&store, "amd64", "2"), image(&store, "arm64", "3"));
+        let twice = [on(&one, "linux/amd64"), on(&two, "linux/amd64"), on(&one, "linux/amd64")];
+        let mut merge = Merge::new(&run, Nesting::Flattened, Clash::Refused);
+        merge.add_members(&store, &twice);
+        merge.add(&store, &new).expect("another platform");
+        assert_eq!(merge.members().len(), 4);
     }
 }

@@ -1,12 +1,14 @@
 //! Copying images between stores.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::copy::{self, CopyPlan, How, LeftOut, Platforms, Referrers, Tally, Wanted, Why};
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::exec::Run;
+use crate::fsio::Dir;
 use crate::spec::{Descriptor, Digest, ImageName};
 use crate::store::entries::Identity;
 use crate::store::{Location, Options, Source, transport};
@@ -150,7 +152,7 @@ pub fn plan(run: &Run, request: &CopyRequest) -> Result<CopyPlanReport> {
     // Opening what is not there would make it.
     let missing = match transport::source(&request.destination, &request.options) {
         Ok(_) => copy::missing(run, &plans, &*transport::destination(&request.destination, &request.options)?)?,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound) => all.clone(),
+        Err(error) if error.kind() == ErrorKind::NotFound || is_vacant(request.destination.path()) => all.clone(),
         Err(error) => return Err(error.side(Side::Destination)),
     };
     let (all, missing) = (tally(&all), tally(&missing));
@@ -261,6 +263,11 @@ fn tally(content: &[&Descriptor]) -> TallyReport {
     TallyReport { count: content.len(), bytes: content.iter().map(|descriptor| descriptor.size).fold(0, u64::saturating_add) }
 }
 
+/// Whether a store could be made in this directory.
+fn is_vacant(path: &Path) -> bool {
+    Dir::open(path).and_then(|dir| dir.entries()).is_ok_and(|entries| entries.is_empty())
+}
+
 /// The store without the name.
 fn shown(location: &Location) -> String {
     location.store().to_string()
@@ -274,7 +281,6 @@ mod tests {
     use crate::store::Destination as _;
     use crate::store::layout::Layout;
     use std::num::NonZeroUsize;
-    use std::path::Path;
 
     fn location(path: &Path, name: &str) -> Location {
         let name = if name.is_empty() { String::new() } else { format!(":{name}") };

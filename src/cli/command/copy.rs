@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// What a copy on the same file system may share with its source
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Share::Files)]
     share: Share,
-    /// Reads and verifies also what is shared
+    /// Reads and verifies also what is shared, and replaces damaged content of the destination
     #[arg(long)]
     verify: bool,
     /// Says what would be copied, with bytes; writes nothing

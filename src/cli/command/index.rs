@@ -15,7 +15,7 @@ use crate::copy::{How, Reading};
 use crate::error::{Error, Result};
 use crate::graph::merge::{Clash, Nesting};
 use crate::ops::index::{self, Change, ChangeRequest, CreateRequest, Effect, IndexReport, MemberReport, Target};
-use crate::spec::{Annotations, Digest, ImageName, Platform, text};
+use crate::spec::{Annotations, Digest, ImageName, Platform, Selector, text};
 use crate::store::{Location, Sharing};
 
 /// Makes one index of several images, and changes indexes
@@ -210,6 +210,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
 
 fn create(args: &Create, context: &Context) -> Result<IndexReport> {
     let destination = Location::parse(&args.destination)?;
+    if matches!(destination.selector(), Selector::Digest(_)) {
+        return Err(Error::usage(format!("`{destination}` has a digest, and a new index has its own")).hint("write a name after the path"));
+    }
     let mut names = Vec::from_iter(destination.name().map(ImageName::verbatim).transpose()?);
     names.extend(args.result.names()?);
     let request = CreateRequest {

@@ -41,7 +41,7 @@ fn attempt(run: &Run, request: &ChangeRequest, layout: &Layout, sources: &[Opene
     let old = selector.select(&index).map_err(|error| error.context(format!("cannot find {}", request.index)))?.clone();
     let names = new_names(request, selector, &index)?;
     let change = Changing { run, layout, sources, old: &old };
-    let Changed { index: new, removed, content } = change.make(&request.change)?;
+    let Changed { index: new, below, removed, content } = change.make(&request.change)?;
     let mut root =
         Descriptor { media_type: new.descriptor.media_type.clone(), digest: new.descriptor.digest.clone(), size: new.descriptor.size, ..old.clone() };
     if new.descriptor.digest != old.digest {
@@ -51,7 +51,7 @@ fn attempt(run: &Run, request: &ChangeRequest, layout: &Layout, sources: &[Opene
     }
     if request.effect == Effect::Done {
         let mut plans = content;
-        plans.push(CopyPlan::of_index(layout, &new, Vec::new())?);
+        plans.push(CopyPlan::of_indexes(layout, below.iter().chain([&new]), Vec::new())?);
         copy::execute(run, &plans, layout, request.how)?;
         if !commit(layout, selector, &old, &entries(&root, &names))? {
             return Ok(None);
@@ -101,6 +101,8 @@ struct Changing<'a> {
 
 struct Changed<'a> {
     index: Document<ImageIndex>,
+    /// New indexes that it lists, those below before those above.
+    below: Vec<Document<ImageIndex>>,
     removed: Vec<Descriptor>,
     content: Vec<CopyPlan<'a>>,
 }
@@ -120,9 +122,8 @@ impl<'a> Changing<'a> {
                     entry.annotations.extend(set.clone());
                     entry.annotations.retain(|key, _| !unset.contains(key));
                 }
-                if platform.is_some() {
-                    // Puts them together anew, which refuses two for one platform.
-                    Merge::new(self.run, Default::default(), Default::default()).add_members(self.layout, &index.manifests)?;
+                if let Some(platform) = platform {
+                    merge::refuse_two_for(platform, &index.manifests)?;
                 }
                 if targets.is_empty() {
                     index.annotations.extend(set.clone());
@@ -145,15 +146,26 @@ impl<'a> Changing<'a> {
 
     /// The index with the members it has now.
     fn changed(&self, index: ImageIndex, removed: Vec<Descriptor>) -> Result<Changed<'a>> {
-        let members = index.manifests.clone();
-        Ok(Changed { index: merge::document(index, members)?, removed, content: Vec::new() })
+        Ok(Changed { index: self.rewritten(index)?, below: Vec::new(), removed, content: Vec::new() })
+    }
+
+    /// The index with this body: the very same document where it says nothing new.
+    fn rewritten(&self, body: ImageIndex) -> Result<Document<ImageIndex>> {
+        if Kind::of(&self.old.media_type) != Kind::Index {
+            return merge::document(body.annotations, body.manifests);
+        }
+        let bytes = self.layout.read(self.old, limits::MANIFEST_BYTES)?;
+        match shape::index(self.old, &bytes)? == body {
+            true => Ok(Document { descriptor: self.old.bare(), bytes, value: body }),
+            false => merge::changed(self.old, body),
+        }
     }
 
     fn append(&self, locations: &[Location], mut merge: Merge<'a>) -> Result<Changed<'a>> {
         let body = match Kind::of(&self.old.media_type) {
             Kind::Index => {
                 let index = self.index()?;
-                merge.add_members(self.layout, &index.manifests)?;
+                merge.add_members(self.layout, &index.manifests);
                 index
             }
             _ => {
@@ -166,7 +178,8 @@ impl<'a> Changing<'a> {
         }
         let content = content_from(self.run, &merge, self.sources, 1)?;
         let members = merge.members().iter().map(|member| member.descriptor.clone()).collect();
-        Ok(Changed { index: merge::document(body, members)?, removed: merge.replaced, content })
+        let index = self.rewritten(ImageIndex { manifests: members, ..body })?;
+        Ok(Changed { index, below: Vec::new(), removed: merge.replaced, content })
     }
 
     fn remove(&self, targets: &[Target]) -> Result<Changed<'a>> {
@@ -184,12 +197,9 @@ impl<'a> Changing<'a> {
     fn filter(&self, platforms: &[Platform]) -> Result<Changed<'a>> {
         let index = self.index()?;
         let filtered = Filter::new(self.run, self.layout, platforms).apply(self.old)?;
-        let Some((_, last)) = filtered.made.last() else { return self.changed(index, Vec::new()) };
-        // Those below it are needed first.
-        for (_, below) in &filtered.made[..filtered.made.len() - 1] {
-            self.layout.put_document(below.descriptor.media_type.clone(), &below.bytes)?;
-        }
-        Ok(Changed { index: last.clone(), removed: filtered.left_out, content: Vec::new() })
+        let mut made: Vec<Document<ImageIndex>> = filtered.made.into_iter().map(|(_, made)| made).collect();
+        let Some(last) = made.pop() else { return self.changed(index, Vec::new()) };
+        Ok(Changed { index: last, below: made, removed: filtered.left_out, content: Vec::new() })
     }
 }
 

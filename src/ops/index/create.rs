@@ -5,7 +5,7 @@ use crate::error::{Result, Side};
 use crate::exec::Run;
 use crate::graph::merge::{self, Merge};
 use crate::spec::name::same_name;
-use crate::spec::{Descriptor, Digest, ImageIndex, ImageName};
+use crate::spec::{Descriptor, Digest, ImageName};
 use crate::store::{Location, Options, Source, transport};
 
 use super::{CreateRequest, Effect, IndexReport, entries, no_name, report, select};
@@ -22,13 +22,12 @@ pub fn create(run: &Run, request: &CreateRequest) -> Result<IndexReport> {
     for ((source, root), location) in sources.iter().zip(&request.sources) {
         merge.add(&**source, root).map_err(|error| error.context(format!("cannot take in {location}")))?;
     }
-    let body = ImageIndex { annotations: request.annotations.clone(), ..ImageIndex::new(Vec::new()) };
-    let index = merge::document(body, merge.members().iter().map(|member| member.descriptor.clone()).collect())?;
+    let index = merge::document(request.annotations.clone(), merge.members().iter().map(|member| member.descriptor.clone()).collect())?;
     let before = request.names.first().and_then(|name| standing(request, name));
     if request.effect == Effect::Done {
         let mut plans = content(run, &merge, &sources)?;
         if let Some((source, _)) = sources.first() {
-            plans.push(CopyPlan::of_index(&**source, &index, entries(&index.descriptor, &request.names))?);
+            plans.push(CopyPlan::of_indexes(&**source, [&index], entries(&index.descriptor, &request.names))?);
         }
         let destination = transport::destination(&request.destination, &request.options).map_err(|error| error.side(Side::Destination))?;
         copy::execute(run, &plans, &*destination, request.how)?;
