@@ -28,7 +28,7 @@ pub(super) struct Work {
 
 #[derive(Debug)]
 enum How {
-    Recompress(Stored, Codec),
+    Recompress(Box<Stored>, Codec),
     Build(Arc<LayerPlan>, Codec),
 }
 
@@ -41,7 +41,11 @@ impl Works {
     pub(super) fn recompress(&mut self, layer: &Stored, codec: Codec) -> usize {
         let Stored { descriptor, diff_id } = layer;
         let label = format!("layer {} as {codec}", descriptor.digest.short());
-        self.add(format!("recompress {} {} {diff_id} {codec}", descriptor.digest, descriptor.media_type), label, How::Recompress(layer.clone(), codec))
+        self.add(
+            format!("recompress {} {} {diff_id} {codec}", descriptor.digest, descriptor.media_type),
+            label,
+            How::Recompress(Box::new(layer.clone()), codec),
+        )
     }
 
     /// A layer from files of this machine.
