@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::image::{Ran, blob_path, manifest_of, ran, read_index};
+use crate::support::image::{blob_path, json, manifest_of, ran, read_index, succeeded};
 use crate::support::process::{Runs as _, checkout, temp};
 use crate::support::sound::assert_layout_is_sound;
 use crate::support::tools::tool;
@@ -22,18 +22,6 @@ fn sample() -> TempDir {
 
 fn at(temp: &TempDir, rest: &str) -> String {
     format!("oci:{}/{rest}", temp.path().display())
-}
-
-#[track_caller]
-fn succeeded(arguments: &[&str]) -> Ran {
-    let ran = ran(arguments);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    ran
-}
-
-#[track_caller]
-fn json(arguments: &[&str]) -> Value {
-    succeeded(&[arguments, &["--format", "json"]].concat()).json()
 }
 
 fn digests(layout: &Path) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::image::{Ran, ran, read_index};
+use crate::support::image::{json, ran, read_index, succeeded};
 use crate::support::process::{Runs as _, temp};
 use crate::support::sound::assert_layout_is_sound;
 use crate::support::tools::tool;
@@ -22,18 +22,6 @@ fn hosts(architectures: &[&str]) -> TempDir {
         succeeded(&["build", "--quiet", "--copy", "Cargo.toml=/x", "--platform", &platform, "-t", "hello:1", "-o", &at(&temp, architecture)]);
     }
     temp
-}
-
-#[track_caller]
-fn succeeded(arguments: &[&str]) -> Ran {
-    let ran = ran(arguments);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    ran
-}
-
-#[track_caller]
-fn json(arguments: &[&str]) -> Value {
-    succeeded(&[arguments, &["--format", "json"]].concat()).json()
 }
 
 fn platforms(report: &Value) -> Vec<&str> {

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::image::{Ran, blob_path, config_of, manifest_of, ran, read_index};
+use crate::support::image::{blob_path, config_of, manifest_of, ran, read_index, succeeded};
 use crate::support::process::{Runs as _, checkout, temp};
 use crate::support::sound::assert_layout_is_sound;
 use crate::support::tools::tool;
@@ -21,13 +21,6 @@ fn hello(more: &[&str]) -> (TempDir, PathBuf, String) {
     succeeded(&[&["build", context.to_str().expect("UTF-8"), "--no-cache", "--quiet", "-o", &location], more].concat());
     assert_layout_is_sound(&layout);
     (temp, layout, location)
-}
-
-#[track_caller]
-fn succeeded(arguments: &[&str]) -> Ran {
-    let ran = ran(arguments);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    ran
 }
 
 #[track_caller]

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::image::{Ran, ran, read_index};
+use crate::support::image::{json, ran, read_index, succeeded};
 use crate::support::process::{checkout, temp};
 use crate::support::sound::assert_layout_is_sound;
 
@@ -19,18 +19,6 @@ fn hello() -> (TempDir, String) {
     let context = checkout("testdata/hello");
     succeeded(&["build", context.to_str().expect("UTF-8"), "--no-cache", "--quiet", "-o", &layout]);
     (temp, layout)
-}
-
-#[track_caller]
-fn succeeded(arguments: &[&str]) -> Ran {
-    let ran = ran(arguments);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    ran
-}
-
-#[track_caller]
-fn json(arguments: &[&str]) -> Value {
-    succeeded(&[arguments, &["--format", "json"]].concat()).json()
 }
 
 /// Exit code, code and message of a failure.

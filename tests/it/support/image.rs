@@ -28,6 +28,20 @@ impl From<std::process::Output> for Ran {
     }
 }
 
+/// Runs larder, which must succeed.
+#[track_caller]
+pub(crate) fn succeeded(arguments: &[&str]) -> Ran {
+    let ran = ran(arguments);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    ran
+}
+
+/// What larder, which must succeed, reports.
+#[track_caller]
+pub(crate) fn json(arguments: &[&str]) -> Value {
+    succeeded(&[arguments, &["--format", "json"]].concat()).json()
+}
+
 impl Ran {
     /// Stdout as the one JSON document that it is.
     #[track_caller]
@@ -46,7 +60,7 @@ impl Ran {
 
 /// `index.json`.
 pub(crate) fn read_index(layout: &Path) -> Value {
-    json(&layout.join("index.json"))
+    read_json(&layout.join("index.json"))
 }
 
 /// The manifest for an architecture of the image with this ref.name.
@@ -94,9 +108,9 @@ pub(crate) fn blob_path(layout: &Path, digest: &Value) -> std::path::PathBuf {
 }
 
 fn blob(layout: &Path, digest: &Value) -> Value {
-    json(&blob_path(layout, digest))
+    read_json(&blob_path(layout, digest))
 }
 
-fn json(path: &Path) -> Value {
+fn read_json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))).expect("JSON")
 }
