@@ -26,7 +26,7 @@ pub(super) fn steps(run: &Run, context: &Path, steps: &[Step], platform: &Platfo
         places.push((items.len(), step.place()));
         match step {
             Step::Copy(copy) => collect_copy(run, context, copy, platform, &mut items)?,
-            made => items.push(make(run, made)),
+            made => items.push(make(run, made, platform)?),
         }
     }
     // Directories that several copies share are one directory; everything else may be made once only.
@@ -47,7 +47,7 @@ pub(super) fn steps(run: &Run, context: &Path, steps: &[Step], platform: &Platfo
 /// The items of a tree that is kept as it is, in order.
 pub(super) fn rootfs(run: &Run, context: &Path, spec: &RootfsSpec, platform: &Platform) -> Result<Vec<Item>> {
     let path = source(context, &spec.from, platform)?;
-    let exclude = Globs::compile(&spec.exclude)?;
+    let exclude = Globs::compile(&spec.exclude, platform)?;
     let rules = Rules { modes: Modes::Keep, owner: spec.owner, xattrs: XattrRule::Keep };
     let source_tree = Arc::new(SourceTree { tree: open(&path, &spec.from, platform)?, rules });
     let found = source_tree.tree.walk(run, |path, _| if exclude.as_ref().is_some_and(|globs| globs.covers(path)) { Keep::Prune } else { Keep::Yes })?;
@@ -81,10 +81,11 @@ fn open(path: &Path, from: &At<Template>, platform: &Platform) -> Result<Tree> {
 
 fn collect_copy(run: &Run, context: &Path, copy: &CopySpec, platform: &Platform, items: &mut Vec<Item>) -> Result<()> {
     let path = source(context, &copy.from, platform)?;
+    let to = copy.to.resolve(platform)?;
     if !path.is_dir() {
-        return collect_file(&path, copy, platform, items);
+        return collect_file(&path, copy, &to, platform, items);
     }
-    let (include, exclude) = (Globs::compile(&copy.include)?, Globs::compile(&copy.exclude)?);
+    let (include, exclude) = (Globs::compile(&copy.include, platform)?, Globs::compile(&copy.exclude, platform)?);
     let source_tree = Arc::new(SourceTree { tree: open(&path, &copy.from, platform)?, rules: copy.rules });
     let found = source_tree.tree.walk(run, |path, is_dir| {
         if exclude.as_ref().is_some_and(|globs| globs.matches(path)) {
@@ -101,15 +102,15 @@ fn collect_copy(run: &Run, context: &Path, copy: &CopySpec, platform: &Platform,
     for found in found {
         let skipped = found.path.is_empty() || (found.stat.is_dir() && wanted.as_ref().is_some_and(|wanted| !wanted.contains(&found.path)));
         if !skipped && admit(run, &source_tree.tree, &found, Devices::Refuse, &copy.from.place)? {
-            items.push(Item { path: copy.to.join(&found.path), node: Node::Found(source_tree.clone(), Box::new(found)) });
+            items.push(Item { path: to.join(&found.path), node: Node::Found(source_tree.clone(), Box::new(found)) });
         }
     }
     if items.len() == before && include.is_some() {
         let message = format!("nothing in `{}` matches `include` for platform {platform}", text::shown(&copy.from.value.expand(platform)));
         return Err(copy.place.error(ErrorKind::NotFound, message));
     }
-    if items.len() == before && !copy.to.path.is_empty() {
-        items.push(directory(run, &copy.to.path, 0o755, (0, 0)));
+    if items.len() == before && !to.path.is_empty() {
+        items.push(directory(run, &to.path, 0o755, (0, 0)));
     }
     Ok(())
 }
@@ -128,7 +129,7 @@ fn needed_directories(found: &[Found], include: &Globs) -> HashSet<Vec<u8>> {
     needed
 }
 
-fn collect_file(path: &Path, copy: &CopySpec, platform: &Platform, items: &mut Vec<Item>) -> Result<()> {
+fn collect_file(path: &Path, copy: &CopySpec, to: &Destination, platform: &Platform, items: &mut Vec<Item>) -> Result<()> {
     if let Some(pattern) = copy.include.first().or(copy.exclude.first()) {
         return Err(pattern.place.usage("patterns go with a directory, and the source is a file"));
     }
@@ -142,12 +143,12 @@ fn collect_file(path: &Path, copy: &CopySpec, platform: &Platform, items: &mut V
     if !found.stat.is_file() {
         return Err(copy.from.place.error(ErrorKind::Unsupported, format!("source {} is neither a file nor a directory", text::path(path))));
     }
-    let to = if copy.to.into {
+    let to = if to.into {
         // The name is the one that was written, which may be that of a link.
         let written = path.file_name().map_or(name, OsStrExt::as_bytes);
-        copy.to.join(written)
+        to.join(written)
     } else {
-        copy.to.path.clone()
+        to.path.clone()
     };
     check_name(&to, &copy.place)?;
     items.push(Item { path: to, node: Node::Found(Arc::new(SourceTree { tree, rules: copy.rules }), Box::new(found)) });
@@ -184,12 +185,21 @@ fn check_name(path: &[u8], place: &Place) -> Result<()> {
     Ok(())
 }
 
-fn make(run: &Run, step: &Step) -> Item {
-    match step {
-        Step::File { to, content, mode, owner, .. } => made(run, to, EntryKind::File { size: content.len() as u64 }, *mode, *owner, content.as_slice().into()),
-        Step::Symlink { to, target, owner, .. } => made(run, to, EntryKind::Symlink { target: target.clone().into_bytes() }, 0o777, *owner, Arc::default()),
-        Step::Directory { to, mode, owner, .. } => directory(run, &to.path, *mode, *owner),
+fn make(run: &Run, step: &Step, platform: &Platform) -> Result<Item> {
+    Ok(match step {
+        Step::File { to, content, mode, owner, .. } => {
+            made(run, &to.resolve(platform)?, EntryKind::File { size: content.len() as u64 }, *mode, *owner, content.as_slice().into())
+        }
+        Step::Symlink { to, target, owner, .. } => {
+            let text = target.value.expand(platform).into_bytes();
+            if text.is_empty() {
+                return Err(target.place.usage(format!("the target of a symbolic link is empty for platform {platform}")));
+            }
+            made(run, &to.resolve(platform)?, EntryKind::Symlink { target: text }, 0o777, *owner, Arc::default())
+        }
+        Step::Directory { to, mode, owner, .. } => directory(run, &to.resolve(platform)?.path, *mode, *owner),
         Step::Remove { path, .. } => {
+            let path = path.resolve(platform)?;
             let (parent, name) = match path.path.iter().rposition(|byte| *byte == b'/') {
                 Some(at) => (&path.path[..at], &path.path[at + 1..]),
                 None => (&[] as &[u8], path.path.as_slice()),
@@ -198,8 +208,8 @@ fn make(run: &Run, step: &Step) -> Item {
             made(run, &hidden, EntryKind::File { size: 0 }, 0o644, (0, 0), Arc::default())
         }
         // Copies are collected, not made.
-        Step::Copy(copy) => directory(run, &copy.to.path, 0o755, (0, 0)),
-    }
+        Step::Copy(copy) => directory(run, &copy.to.resolve(platform)?.path, 0o755, (0, 0)),
+    })
 }
 
 fn made(run: &Run, to: &Destination, kind: EntryKind, mode: u32, (uid, gid): (u32, u32), content: Arc<[u8]>) -> Item {

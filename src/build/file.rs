@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::destination::Destination;
+use super::destination::DestinationSpec;
 use super::fields::{Fields, File};
 use super::place::At;
 use super::spec::{AnnotationSpec, BaseSpec, BuildSpec, ConfigSpec, CopySpec, Devices, LayerSource, LayerSpec, Level, RootfsSpec, Step, TarSpec, mode, owner};
@@ -69,7 +69,7 @@ fn layer(fields: &Fields<'_>) -> Result<LayerSpec> {
     for file in fields.tables("file", "layer.file", INLINE)? {
         steps.push(Step::File {
             place: file.place.clone(),
-            to: Destination::parse_below_root(&file.required("to", "[[layer.file]]")?)?,
+            to: DestinationSpec::parse_below_root(&file.required("to", "[[layer.file]]")?)?,
             content: file.required("content", "[[layer.file]]")?.value.into_bytes(),
             mode: file.string("mode")?.map_or(Ok(0o644), |text| mode(&text))?,
             owner: step_owner(&file)?,
@@ -82,21 +82,21 @@ fn layer(fields: &Fields<'_>) -> Result<LayerSpec> {
         }
         steps.push(Step::Symlink {
             place: link.place.clone(),
-            to: Destination::parse_below_root(&link.required("to", "[[layer.symlink]]")?)?,
-            target: target.value,
+            to: DestinationSpec::parse_below_root(&link.required("to", "[[layer.symlink]]")?)?,
+            target: At::new(Template::parse(&target)?, target.place),
             owner: step_owner(&link)?,
         });
     }
     for directory in fields.tables("directory", "layer.directory", DIRECTORY)? {
         steps.push(Step::Directory {
             place: directory.place.clone(),
-            to: Destination::parse_below_root(&directory.required("to", "[[layer.directory]]")?)?,
+            to: DestinationSpec::parse_below_root(&directory.required("to", "[[layer.directory]]")?)?,
             mode: directory.string("mode")?.map_or(Ok(0o755), |text| mode(&text))?,
             owner: step_owner(&directory)?,
         });
     }
     for remove in fields.tables("remove", "layer.remove", REMOVE)? {
-        let path = Destination::parse_below_root(&remove.required("path", "[[layer.remove]]")?)?;
+        let path = DestinationSpec::parse_below_root(&remove.required("path", "[[layer.remove]]")?)?;
         steps.push(Step::Remove { place: remove.place.clone(), path });
     }
     Ok(LayerSpec {
@@ -150,7 +150,7 @@ fn layer_source(fields: &Fields<'_>, steps: Vec<Step>) -> Result<LayerSource> {
 
 fn copy_step(fields: &Fields<'_>) -> Result<CopySpec> {
     let from = fields.required("from", "[[layer.copy]]")?;
-    let to = Destination::parse(&fields.required("to", "[[layer.copy]]")?)?;
+    let to = DestinationSpec::parse(&fields.required("to", "[[layer.copy]]")?)?;
     let mut copy = CopySpec::new(At::new(Template::parse(&from)?, from.place), to);
     copy.place = fields.place.clone();
     copy.include = fields.strings("include")?;

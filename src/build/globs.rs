@@ -1,7 +1,8 @@
 //! `include` and `exclude`.
 //!
 //! Patterns are relative to the source directory. `*` and `?` stay within a path component, `**` crosses them. A pattern without a `/`
-//! is compared with the last component at any depth; a pattern that matches a directory means all that it contains.
+//! is compared with the last component at any depth; a pattern that matches a directory means all that it contains. `{a,b}` is one of several
+//! words; `{os}`, `{arch}` and `{variant}` are those of the platform, as in paths.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,8 +11,9 @@ use std::path::Path;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::place::At;
+use super::template::Template;
 use crate::error::Result;
-use crate::spec::text;
+use crate::spec::{Platform, text};
 
 /// Compiled patterns.
 #[derive(Debug)]
@@ -20,15 +22,16 @@ pub(super) struct Globs {
 }
 
 impl Globs {
-    /// Compiles patterns; one that cannot be read is a `usage` error. No patterns: none.
-    pub(super) fn compile(patterns: &[At<String>]) -> Result<Option<Self>> {
+    /// Compiles patterns for a platform; one that cannot be read is a `usage` error. No patterns: none.
+    pub(super) fn compile(patterns: &[At<String>], platform: &Platform) -> Result<Option<Self>> {
         if patterns.is_empty() {
             return Ok(None);
         }
         let mut set = GlobSetBuilder::new();
         let mut first = None;
         for pattern in patterns {
-            let written = pattern.value.trim_start_matches("./").trim_end_matches('/');
+            let expanded = expand(pattern, platform)?;
+            let written = expanded.trim_start_matches("./").trim_end_matches('/');
             let anchored = if written.contains('/') { written.trim_start_matches('/').to_owned() } else { format!("**/{written}") };
             let glob = GlobBuilder::new(&anchored).literal_separator(true).backslash_escape(true).build();
             set.add(glob.map_err(|error| pattern.place.usage(format!("pattern `{}`: {}", text::shown(&pattern.value), error.kind())))?);
@@ -52,14 +55,47 @@ impl Globs {
     }
 }
 
+/// The patterns that differ between platforms, as they are on one.
+pub(super) fn varying(patterns: &[At<String>], platform: &Platform) -> Vec<String> {
+    let expanded = patterns.iter().filter_map(|pattern| Some((expand(pattern, platform).ok()?, &pattern.value)));
+    expanded.filter(|(expanded, written)| expanded != *written).map(|(expanded, _)| expanded).collect()
+}
+
+/// Puts in the fields of the platform. One word in braces is nothing that a pattern needs, so it is a field or a mistake.
+fn expand(pattern: &At<String>, platform: &Platform) -> Result<String> {
+    let mut out = String::new();
+    let mut rest = pattern.value.as_str();
+    while let Some(at) = rest.find(['{', '\\']) {
+        let (before, tail) = rest.split_at(at);
+        out.push_str(before);
+        // What a backslash stands before is itself; what is not closed is left for the matcher to refuse.
+        let length = if tail.starts_with('\\') { 1 + tail[1..].chars().next().map_or(0, char::len_utf8) } else { tail.find('}').map_or(1, |end| end + 1) };
+        let (part, after) = tail.split_at(length);
+        match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            Some(field) if !field.contains([',', '{', '*', '?', '[']) => {
+                let template = Template::parse(&At::new(part.to_owned(), pattern.place.clone()))?;
+                out.push_str(&template.expand(platform));
+            }
+            _ => out.push_str(part),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::place::Place;
     use super::*;
 
+    fn arm() -> Platform {
+        Platform::parse("linux/arm/v7").expect("valid")
+    }
+
     fn globs(patterns: &[&str]) -> Globs {
         let patterns: Vec<_> = patterns.iter().map(|p| At::new((*p).to_owned(), Place::flag("x"))).collect();
-        Globs::compile(&patterns).expect("valid").expect("some")
+        Globs::compile(&patterns, &arm()).expect("valid").expect("some")
     }
 
     #[test]
@@ -72,8 +108,22 @@ mod tests {
     }
 
     #[test]
+    fn braces_hold_alternatives_or_a_field() {
+        let set = globs(&["lib-{arch}{variant}/*.{so,a}", "{x,{y,z}}", r"\{arch\}"]);
+        for (path, hit) in [("lib-armv7/x.so", true), ("lib-armv7/x.a", true), ("lib-arch/x.so", false), ("z", true), ("{arch}", true), ("arm", false)] {
+            assert_eq!(set.covers(path.as_bytes()), hit, "{path}");
+        }
+        let pattern = |text: &str| [At::new(text.to_owned(), Place::line("larder.toml", 2, 3))];
+        let error = Globs::compile(&pattern("{arhc}/*"), &arm()).expect_err("no field");
+        assert_eq!(error.message(), "larder.toml:2:3: unknown field `{arhc}`, did you mean {arch}?");
+        assert!(Globs::compile(&pattern("{so,a"), &arm()).is_err());
+        assert_eq!(varying(&pattern("*.so"), &arm()), Vec::<String>::new());
+        assert_eq!(varying(&pattern("{arch}"), &arm()), ["arm"]);
+    }
+
+    #[test]
     fn a_broken_pattern_is_a_usage_error() {
-        let error = Globs::compile(&[At::new("[a".to_owned(), Place::flag("--exclude"))]).expect_err("broken");
+        let error = Globs::compile(&[At::new("[a".to_owned(), Place::flag("--exclude"))], &arm()).expect_err("broken");
         assert!(error.message().starts_with("--exclude: pattern `[a`"), "{error}");
     }
 }

@@ -12,10 +12,12 @@ use super::base::{Base, PlatformBase};
 use super::cache::Lineage;
 use super::collect;
 use super::destination::parents;
+use super::globs;
 use super::image;
 use super::place::Place;
 use super::recipe::{Recipe, Recorder};
 use super::spec::{AnnotationSpec, BuildSpec, ConfigSpec, Devices, LayerSource, LayerSpec, Step};
+use super::template::Template;
 use crate::error::Result;
 use crate::exec::Run;
 use crate::layer::Codec;
@@ -161,7 +163,7 @@ struct Planner<'a> {
     spec: &'a BuildSpec,
     codec: Codec,
     author: &'static str,
-    /// Content by position of the layer and the sources that its templates name: walked once for all platforms that share them.
+    /// Content by position of the layer and the paths that its templates name: walked once for all platforms that share them.
     collected: HashMap<(usize, Vec<String>), Content>,
     layers: Vec<LayerPlan>,
     /// Positions in `layers`.
@@ -179,20 +181,20 @@ impl<'a> Planner<'a> {
         let mut chosen = Vec::new();
         let wanted = |layer: &LayerSpec| layer.platforms.is_empty() || layer.platforms.iter().any(|only| only == platform);
         for (position, layer) in self.spec.layers.iter().enumerate().filter(|(_, layer)| wanted(layer)) {
-            let sources = sources(layer, platform);
-            let mut content = self.content(position, layer, platform, &sources)?;
+            let paths = paths(layer, platform);
+            let mut content = self.content(position, layer, platform, &paths)?;
             match (&mut content, &mut provided) {
                 (Content::Items(items), Some(directories)) => add_parents(self.run, items, directories),
                 (Content::Items(_), None) => {}
                 (Content::Tar(_), provided) => *provided = None,
             }
-            chosen.push(self.add(position, layer, &sources, content));
+            chosen.push(self.add(position, layer, platform, &paths, content)?);
         }
         Ok(chosen)
     }
 
-    fn content(&mut self, position: usize, layer: &LayerSpec, platform: &Platform, sources: &[String]) -> Result<Content> {
-        let key = (position, sources.to_vec());
+    fn content(&mut self, position: usize, layer: &LayerSpec, platform: &Platform, paths: &[String]) -> Result<Content> {
+        let key = (position, paths.to_vec());
         if let Some(content) = self.collected.get(&key) {
             return Ok(content.clone());
         }
@@ -211,7 +213,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The position of the layer in the plan; a layer that is there already is not added again.
-    fn add(&mut self, position: usize, layer: &LayerSpec, sources: &[String], content: Content) -> usize {
+    fn add(&mut self, position: usize, layer: &LayerSpec, platform: &Platform, paths: &[String], content: Content) -> Result<usize> {
         let mut recorder = Recorder::new(self.codec, self.run.timestamps);
         match &content {
             Content::Items(items) => recorder.items(items),
@@ -222,43 +224,61 @@ impl<'a> Planner<'a> {
         }
         let recipe = recorder.finish();
         if let Some(index) = self.known.get(&(recipe.key, position)) {
-            return *index;
+            return Ok(*index);
         }
         let index = self.layers.len();
         let comment = layer.comment.clone();
         let label = comment.clone().unwrap_or_else(|| format!("layer {}", position + 1));
-        self.layers.push(LayerPlan {
-            label,
-            created_by: format!("{}: {}", self.author, what_is_made(layer)),
-            comment,
-            content,
-            recipe,
-            lineage: self.lineage(position, sources),
-        });
+        let created_by = format!("{}: {}", self.author, what_is_made(layer, platform)?);
+        self.layers.push(LayerPlan { label, created_by, comment, content, recipe, lineage: self.lineage(position, paths) });
         self.known.insert((recipe.key, position), index);
-        index
+        Ok(index)
     }
 
-    fn lineage(&self, position: usize, sources: &[String]) -> Lineage {
+    fn lineage(&self, position: usize, paths: &[String]) -> Lineage {
         let mut hasher = blake3::Hasher::new_derive_key("larder layer lineage 1");
         let context = std::path::absolute(&self.spec.context).unwrap_or_else(|_| self.spec.context.clone());
         let parts = [format!("{context:?}"), self.codec.contract(), position.to_string()];
-        for part in parts.iter().chain(sources) {
+        for part in parts.iter().chain(paths) {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
         Lineage(*hasher.finalize().as_bytes())
     }
 }
 
-/// The source paths of a layer for a platform; layers with the same ones are the same.
-fn sources(layer: &LayerSpec, platform: &Platform) -> Vec<String> {
-    match &layer.source {
-        LayerSource::Steps(steps) => {
-            steps.iter().filter_map(|step| if let Step::Copy(copy) = step { Some(copy.from.value.expand(platform)) } else { None }).collect()
+/// The sources of a layer for a platform, and whatever else in it differs between platforms; where these are the same the layer is.
+fn paths(layer: &LayerSpec, platform: &Platform) -> Vec<String> {
+    let mut paths = Vec::new();
+    let mut add = |template: &Template| paths.push(template.expand(platform));
+    let excluded = match &layer.source {
+        LayerSource::Steps(steps) => return steps.iter().flat_map(|step| step_paths(step, platform)).collect(),
+        LayerSource::Rootfs(rootfs) => {
+            add(&rootfs.from.value);
+            rootfs.exclude.as_slice()
         }
-        LayerSource::Rootfs(rootfs) => vec![rootfs.from.value.expand(platform)],
-        LayerSource::Tar(tar) => vec![tar.from.value.expand(platform)],
+        LayerSource::Tar(tar) => {
+            add(&tar.from.value);
+            &[]
+        }
+    };
+    paths.extend(globs::varying(excluded, platform));
+    paths
+}
+
+fn step_paths(step: &Step, platform: &Platform) -> Vec<String> {
+    let mut paths = Vec::new();
+    let varying = |template: &Template| template.varies().then(|| template.expand(platform));
+    match step {
+        Step::Copy(copy) => {
+            paths.push(copy.from.value.expand(platform));
+            paths.extend(varying(copy.to.template()));
+            paths.extend(globs::varying(&copy.include, platform));
+            paths.extend(globs::varying(&copy.exclude, platform));
+        }
+        Step::Symlink { to, target, .. } => paths.extend([to.template(), &target.value].into_iter().filter_map(varying)),
+        Step::File { to, .. } | Step::Directory { to, .. } | Step::Remove { path: to, .. } => paths.extend(varying(to.template())),
     }
+    paths
 }
 
 /// Adds the directories that nothing below and nothing in the layer itself provides, and remembers what this layer provides.
@@ -294,24 +314,26 @@ fn add_parents(run: &Run, items: &mut Arc<Vec<Item>>, provided: &mut HashSet<Vec
 }
 
 /// What history says of a layer: where things went, never where they came from, because that may be a path of this machine.
-fn what_is_made(layer: &LayerSpec) -> String {
+fn what_is_made(layer: &LayerSpec, platform: &Platform) -> Result<String> {
     const SHOWN: usize = 4;
     let steps = match &layer.source {
-        LayerSource::Rootfs(_) => return "root file system".to_owned(),
-        LayerSource::Tar(_) => return "archive".to_owned(),
+        LayerSource::Rootfs(_) => return Ok("root file system".to_owned()),
+        LayerSource::Tar(_) => return Ok("archive".to_owned()),
         LayerSource::Steps(steps) => steps,
     };
-    let path = |path: &[u8]| format!("/{}", text::bytes(path));
-    let step = |step: &Step| match step {
-        Step::Copy(copy) => format!("copy to {}", path(&copy.to.path)),
-        Step::File { to, .. } => format!("file {}", path(&to.path)),
-        Step::Symlink { to, .. } => format!("link {}", path(&to.path)),
-        Step::Directory { to, .. } => format!("directory {}", path(&to.path)),
-        Step::Remove { path: removed, .. } => format!("remove {}", path(&removed.path)),
+    let step = |step: &Step| {
+        let (verb, to) = match step {
+            Step::Copy(copy) => ("copy to", &copy.to),
+            Step::File { to, .. } => ("file", to),
+            Step::Symlink { to, .. } => ("link", to),
+            Step::Directory { to, .. } => ("directory", to),
+            Step::Remove { path, .. } => ("remove", path),
+        };
+        Ok(format!("{verb} /{}", text::bytes(&to.resolve(platform)?.path)))
     };
-    let mut parts: Vec<String> = steps.iter().take(SHOWN).map(step).collect();
+    let mut parts: Vec<String> = steps.iter().take(SHOWN).map(step).collect::<Result<_>>()?;
     if steps.len() > SHOWN {
         parts.push(format!("{} more", steps.len() - SHOWN));
     }
-    parts.join(", ")
+    Ok(parts.join(", "))
 }

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::destination::Destination;
+use super::destination::DestinationSpec;
 use super::place::{At, Place};
 use super::template::Template;
 use crate::error::Result;
@@ -78,7 +78,7 @@ pub enum Step {
         /// Where it is asked for.
         place: Place,
         /// The file.
-        to: Destination,
+        to: DestinationSpec,
         /// Its bytes.
         content: Vec<u8>,
         /// Permission bits.
@@ -91,9 +91,9 @@ pub enum Step {
         /// Where it is asked for.
         place: Place,
         /// The link.
-        to: Destination,
+        to: DestinationSpec,
         /// Its text.
-        target: String,
+        target: At<Template>,
         /// Owner and group.
         owner: (u32, u32),
     },
@@ -102,7 +102,7 @@ pub enum Step {
         /// Where it is asked for.
         place: Place,
         /// The directory.
-        to: Destination,
+        to: DestinationSpec,
         /// Permission bits.
         mode: u32,
         /// Owner and group.
@@ -113,7 +113,7 @@ pub enum Step {
         /// Where it is asked for.
         place: Place,
         /// The path.
-        path: Destination,
+        path: DestinationSpec,
     },
 }
 
@@ -125,7 +125,7 @@ pub struct CopySpec {
     /// A file, or a directory whose content is meant.
     pub from: At<Template>,
     /// Where it goes.
-    pub to: Destination,
+    pub to: DestinationSpec,
     /// Globs relative to `from`; empty means everything.
     pub include: Vec<At<String>>,
     /// Globs relative to `from` that are left out.
@@ -233,7 +233,7 @@ impl Level {
 
 impl CopySpec {
     /// A copy of everything below `from`, with normal modes, owned by root.
-    pub fn new(from: At<Template>, to: Destination) -> Self {
+    pub fn new(from: At<Template>, to: DestinationSpec) -> Self {
         CopySpec {
             place: from.place.clone(),
             from,

@@ -1,4 +1,4 @@
-//! Source paths with fields of the target platform: `dist/{os}-{arch}{variant}/`.
+//! Paths with fields of the target platform: `dist/{os}-{arch}{variant}/`.
 
 use super::place::At;
 use crate::error::Result;
@@ -56,6 +56,11 @@ impl Template {
             parts.push(Part::Text(plain));
         }
         Ok(Template { parts })
+    }
+
+    /// Whether it is another path on another platform.
+    pub fn varies(&self) -> bool {
+        self.parts.iter().any(|part| !matches!(part, Part::Text(_)))
     }
 
     /// The path for a platform.

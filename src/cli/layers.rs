@@ -1,6 +1,6 @@
 //! Layers as flags: the same for every command that makes them.
 
-use crate::build::destination::Destination;
+use crate::build::destination::DestinationSpec;
 use crate::build::place::{At, Place};
 use crate::build::spec::{CopySpec, Devices, LayerSource, LayerSpec, RootfsSpec, Step, TarSpec};
 use crate::build::template::Template;
@@ -10,13 +10,13 @@ use crate::layer::changeset::Owner;
 /// The flags that make layers.
 #[derive(clap::Args, Debug)]
 pub(crate) struct LayerFlags {
-    /// Tree that becomes a layer as it is; {os}, {arch} and {variant} stand for the platform; may be repeated
+    /// Tree that becomes a layer as it is; may be repeated
     #[arg(long, value_name = "DIR")]
     rootfs: Vec<String>,
     /// Archive that becomes a layer, plain or compressed; may be repeated
     #[arg(long, value_name = "FILE")]
     tar: Vec<String>,
-    /// Files to copy into the image; may be repeated
+    /// Files to copy into the image; {os}, {arch} and {variant} stand for the platform in all three flags; may be repeated
     #[arg(long, value_name = "SRC=DEST")]
     copy: Vec<String>,
 }
@@ -59,6 +59,6 @@ fn copy(written: &str) -> Result<Step> {
         return Err(place.usage("is not SRC=DEST").hint("for example --copy dist/{arch}/=/usr/local/bin/"));
     };
     let from = At::new(from.to_owned(), place.clone());
-    let to = Destination::parse(&At::new(to.to_owned(), place))?;
+    let to = DestinationSpec::parse(&At::new(to.to_owned(), place))?;
     Ok(Step::Copy(CopySpec::new(At::new(Template::parse(&from)?, from.place), to)))
 }

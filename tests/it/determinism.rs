@@ -41,7 +41,7 @@ fn context(at: &Path, order: impl Fn(usize) -> usize) {
     // A large file has chunks of its own.
     let large: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 & 0x3f).collect();
     fs::write(at.join("tree/large"), large).expect("writable");
-    let toml = "name = \"registry.example/a\"\ntags = [\"1\"]\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n[[layer]]\n[[layer.copy]]\nfrom = \"tree\"\nto = \"/data\"\n[[layer]]\n[[layer.file]]\nto = \"/etc/{x}\"\ncontent = \"y\"\n[config]\nlabels = { b = \"1\", a = \"2\" }\n[annotations.manifest]\nz = \"1\"\ny = \"2\"\n";
+    let toml = "name = \"registry.example/a\"\ntags = [\"1\"]\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n[[layer]]\n[[layer.copy]]\nfrom = \"tree\"\nto = \"/data\"\n[[layer]]\n[[layer.file]]\nto = \"/etc/{{x}}\"\ncontent = \"y\"\n[config]\nlabels = { b = \"1\", a = \"2\" }\n[annotations.manifest]\nz = \"1\"\ny = \"2\"\n";
     fs::write(at.join("larder.toml"), toml).expect("writable");
 }
 

@@ -5,6 +5,7 @@ mod support;
 mod architecture;
 mod bad_disk;
 mod build;
+mod build_paths;
 mod cli;
 mod concurrency;
 mod copy;

@@ -1,7 +1,7 @@
 //! What becomes of layers.
 
 use super::sample::{Sample, compressed};
-use crate::build::destination::Destination;
+use crate::build::destination::DestinationSpec;
 use crate::build::place::{At, Place};
 use crate::build::spec::{CopySpec, LayerSource, LayerSpec, Step};
 use crate::build::template::Template;
@@ -134,7 +134,7 @@ fn lay_35_lay_38_and_cmp_08_a_layer_that_is_not_what_it_should_be_changes_nothin
 fn appended(sample: &Sample, from: &str) -> Changes {
     let place = Place::flag("--copy");
     let from = At::new(Template::parse(&At::new(from.into(), place.clone())).expect("a template"), place.clone());
-    let to = Destination::parse(&At::new("/opt/".into(), place.clone())).expect("a destination");
+    let to = DestinationSpec::parse(&At::new("/opt/".into(), place.clone())).expect("a destination");
     let source = LayerSource::Steps(vec![Step::Copy(CopySpec::new(from, to))]);
     let mut changes = Changes::default();
     changes.layers.append.push(LayerSpec { place, comment: None, platforms: Vec::new(), source });
