@@ -61,6 +61,11 @@ impl Base {
         })
     }
 
+    /// A level above `error` that says that the base `cannot` be used so, and where it is asked for.
+    pub(super) fn cannot(&self, error: Error, cannot: String) -> Error {
+        self.spec.location.place.wrap(error, format!("{cannot} of the base `{}`", text::shown(&self.spec.location.value)))
+    }
+
     fn find(&self, platform: &Platform) -> Result<PlatformBase> {
         let image = Image::find(&*self.layout, &self.root, &Choice::For(platform.clone()))?;
         let layers = image.manifest.value.layers.iter().map(oci_layer).collect::<Result<_>>()?;

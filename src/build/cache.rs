@@ -126,9 +126,9 @@ impl Cache {
 }
 
 impl Remembered {
-    /// A layout that still holds the blob in the right size.
-    pub fn holder(&self, options: &Options) -> Option<Layout> {
-        self.layouts.iter().find_map(|path| {
+    /// The layouts that still hold the blob in the right size, the newest first.
+    pub fn holders(&self, options: &Options) -> impl Iterator<Item = Layout> {
+        self.layouts.iter().filter_map(|path| {
             let layout = Layout::open(path, options.clone()).ok()?;
             layout.has(&self.descriptor).unwrap_or(false).then_some(layout)
         })

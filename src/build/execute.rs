@@ -2,18 +2,16 @@
 //!
 //! Names are not given here; until they are, nobody sees what was built.
 
-use std::path::Path;
-
 use super::archive;
 use super::cache::Cache;
 use super::image;
 use super::plan::{BuildPlan, Content, LayerPlan, PlatformPlan};
-use crate::error::{Error, Result, Side};
+use super::takeover;
+use crate::error::{Error, Result};
 use crate::exec::Run;
 use crate::layer::{Codec, Layer, Reuse, builder};
 use crate::spec::{Algorithm, Descriptor, Platform};
 use crate::store::layout::{Layout, Options};
-use crate::store::{Destination, Sharing, Source};
 
 /// What was built.
 #[derive(Debug)]
@@ -55,7 +53,7 @@ pub struct BuiltLayer {
 pub enum Origin {
     /// Its files were read.
     Built,
-    /// The cache knew it; no file was read.
+    /// The cache knew it; no source file was read.
     Cached,
 }
 
@@ -82,7 +80,7 @@ pub fn execute(run: &Run, plan: &BuildPlan, shape: Shape, layout: &Layout, cache
     let layers = run.pool.concurrently(plan.layers.iter().collect(), |layer| {
         obtain(run, layer, plan, layout, cache, reuse.as_ref(), options).map_err(|error| error.context(format!("cannot make {}", layer.label)))
     })?;
-    take_base_layers(run, plan, layout)?;
+    takeover::base_layers(run, plan, layout)?;
     let mut images = Vec::with_capacity(plan.platforms.len());
     for platform in &plan.platforms {
         let own: Vec<_> = platform.layers.iter().map(|index| (&plan.layers[*index], &layers[*index].layer)).collect();
@@ -105,8 +103,9 @@ fn obtain(
     reuse: Option<&Reuse>,
     options: &Options,
 ) -> Result<BuiltLayer> {
-    if let Some(known) = cache.and_then(|cache| cached(run, plan, cache, layout, options)) {
-        return Ok(BuiltLayer { layer: known, origin: Origin::Cached });
+    let known = cache.map(|cache| takeover::cached(run, plan, cache, layout, options)).transpose()?.flatten();
+    if let Some(layer) = known {
+        return Ok(BuiltLayer { layer, origin: Origin::Cached });
     }
     if let Some((cache, reuse)) = cache.zip(reuse) {
         cache.load_chunks(plan.lineage, reuse);
@@ -133,18 +132,6 @@ pub fn make(run: &Run, plan: &LayerPlan, codec: Codec, reuse: Option<&Reuse>, la
     }
 }
 
-/// The layer as an earlier build left it, if this layout has it or can get it from the layout of that build.
-fn cached(run: &Run, plan: &LayerPlan, cache: &Cache, layout: &Layout, options: &Options) -> Option<Layer> {
-    let known = cache.layer(&plan.recipe)?;
-    if !layout.has(&known.descriptor).ok()? {
-        let holder = known.holder(options)?;
-        bring(&holder, layout, &known.descriptor).ok()?;
-        let _ = cache.keep_layer(&plan.recipe, &known.layer(), &absolute(layout.path()));
-    }
-    run.events.start(plan.label.as_str(), Some(plan.content.bytes())).advance(plan.content.bytes());
-    Some(known.layer())
-}
-
 /// Waits until a file that changes from now on would show it. False when the clock cannot tell.
 fn settle(run: &Run, plan: &LayerPlan) -> bool {
     /// A file from further in the future than this has a clock of its own.
@@ -159,57 +146,12 @@ fn settle(run: &Run, plan: &LayerPlan) -> bool {
 }
 
 fn remember(run: &Run, plan: &LayerPlan, cache: &Cache, layout: &Layout, layer: &Layer, settled: bool) {
-    let root = absolute(layout.path());
+    let root = takeover::absolute(layout.path());
     let blob = root.join("blobs").join(layer.descriptor.digest.algorithm().as_str()).join(layer.descriptor.digest.encoded());
     let kept = if settled { cache.keep_layer(&plan.recipe, layer, &root) } else { Ok(()) };
     if let Err(error) = kept.and_then(|()| cache.keep_chunks(plan.lineage, &blob, &layer.chunks)) {
         run.events.warn(format!("cannot keep the layer cache: {error}"));
     }
-}
-
-fn absolute(path: &Path) -> std::path::PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// Links or copies the base's layers into the layout, each once.
-fn take_base_layers(run: &Run, plan: &BuildPlan, layout: &Layout) -> Result<()> {
-    let Some(base) = &plan.base else { return Ok(()) };
-    let mut wanted: Vec<&Descriptor> = Vec::new();
-    for layer in plan.platforms.iter().filter_map(|platform| platform.base.as_ref()).flat_map(|base| &base.layers) {
-        if !wanted.iter().any(|known| known.digest == layer.digest) {
-            wanted.push(layer);
-        }
-    }
-    run.pool.concurrently(wanted, |layer| {
-        run.cancel.check()?;
-        let task = run.events.start(format!("base layer {}", layer.digest.short()), Some(layer.size));
-        bring(&base.layout, layout, layer).map_err(|error| error.context(format!("cannot take over base layer {}", layer.digest)))?;
-        task.advance(layer.size);
-        Ok(())
-    })?;
-    Ok(())
-}
-
-/// Makes sure that `to` has a blob that `from` has.
-pub(super) fn bring(from: &Layout, to: &Layout, descriptor: &Descriptor) -> Result<()> {
-    if to.has(descriptor)? || to.reuse(from, descriptor, Sharing::Files)?.is_some() {
-        return Ok(());
-    }
-    let mut reader = from.open(descriptor).map_err(|error| error.side(Side::Source))?;
-    to.put(descriptor, &mut reader)
-}
-
-/// Copies all that an image consists of into another layout, content before what names it.
-pub fn copy(run: &Run, built: &Built, from: &Layout, to: &Layout) -> Result<()> {
-    let mut blobs: Vec<&Descriptor> = built.images.iter().flat_map(|image| image.layers.iter().chain([&image.config])).collect();
-    blobs.sort_by(|a, b| a.digest.cmp(&b.digest));
-    blobs.dedup_by(|a, b| a.digest == b.digest);
-    run.pool.concurrently(blobs, |blob| bring(from, to, blob))?;
-    to.sync_blobs()?;
-    for manifest in built.images.iter().map(|image| &image.manifest).chain([&built.root]) {
-        bring(from, to, manifest)?;
-    }
-    Ok(())
 }
 
 /// A platform of the plan whose layers are known.

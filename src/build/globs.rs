@@ -69,7 +69,10 @@ fn expand(pattern: &At<String>, platform: &Platform) -> Result<String> {
         let (before, tail) = rest.split_at(at);
         out.push_str(before);
         // What a backslash stands before is itself; what is not closed is left for the matcher to refuse.
-        let length = if tail.starts_with('\\') { 1 + tail[1..].chars().next().map_or(0, char::len_utf8) } else { tail.find('}').map_or(1, |end| end + 1) };
+        let length = match tail.strip_prefix('\\') {
+            Some(escaped) => 1 + escaped.chars().next().map_or(0, char::len_utf8),
+            None => tail.find('}').map_or(1, |end| end + 1),
+        };
         let (part, after) = tail.split_at(length);
         match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
             Some(field) if !field.contains([',', '{', '*', '?', '[']) => {

@@ -21,9 +21,11 @@ pub mod place;
 pub mod plan;
 mod recipe;
 pub mod spec;
+mod takeover;
 pub mod template;
 
 pub use cache::Cache;
 pub use execute::{Built, BuiltImage, BuiltLayer, Origin, Shape, execute, make};
 pub use plan::{AbovePlan, BuildPlan, Content, LayerPlan, PlatformPlan, plan, plan_above};
 pub use spec::BuildSpec;
+pub use takeover::copy;

@@ -174,8 +174,7 @@ pub fn execute(run: &Run, request: &BuildRequest) -> Result<BuildReport> {
     let mut layouts = vec![layout];
     for output in others {
         let other = Layout::ensure(&output.path, request.options.clone())?;
-        build::execute::copy(run, &built, &layouts[0], &other)
-            .map_err(|error| error.context(format!("cannot copy the image to oci:{}", output.path.display())))?;
+        build::copy(run, &built, &layouts[0], &other).map_err(|error| error.context(format!("cannot copy the image to oci:{}", output.path.display())))?;
         layouts.push(other);
     }
     run.cancel.check()?;

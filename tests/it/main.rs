@@ -6,6 +6,7 @@ mod architecture;
 mod bad_disk;
 mod build;
 mod build_paths;
+mod build_takeover;
 mod cli;
 mod concurrency;
 mod copy;

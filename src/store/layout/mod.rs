@@ -12,8 +12,8 @@
 //! 5. Removal goes the other way: first the name, then, only in garbage collection ([`Sweep`]), the content.
 //! 6. Temporary data lives in one staging directory on the same file system, locked while its owner lives. Dead ones are swept by the next writer.
 //! 7. No clock, host name, user, directory order, locale, umask, thread count or timing reaches any byte written.
-//! 8. Reading never trusts: every byte passes [`VerifyingReader`](crate::fsio::VerifyingReader). One stated exception: content that is linked or reflinked from another place
-//!    is shared, not read; only its size is checked. Documents are always read.
+//! 8. Reading never trusts: every byte passes [`VerifyingReader`](crate::fsio::VerifyingReader). One stated exception: content that [`reuse`](crate::store::Destination::reuse)
+//!    links or reflinks from another place is shared, not read; only its size is checked. Whoever wants proof reads it before. Documents are always read.
 //!
 //! Exit means durable: after [`Layout::update_index`] returned, a power cut loses nothing of it, nor of the content that was stored or found through this [`Layout`]. Relies on [`crate::fsio`]. On network file
 //! systems locks may exclude only the processes of one machine.

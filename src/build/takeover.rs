@@ -1,0 +1,133 @@
+//! Layers from other layouts: those of the base, and those that an earlier build left there.
+//!
+//! What comes from another layout is read and verified before it is shared, because nobody else would notice that it is damaged. What lies in the layout
+//! itself already is not read.
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::cache::{Cache, Remembered};
+use super::execute::{Built, Origin};
+use super::plan::{BuildPlan, LayerPlan};
+use crate::error::{Error, ErrorKind, Result, Side};
+use crate::exec::{Run, Task};
+use crate::layer::Layer;
+use crate::spec::{Descriptor, Digest, text};
+use crate::store::layout::{Layout, Options};
+use crate::store::{Destination, Sharing, Source};
+
+/// What is read at once only to be hashed.
+const READ: usize = 1 << 20;
+
+/// Whether content that is to be shared is read before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// It is.
+    Read,
+    /// This very run made it.
+    Made,
+}
+
+/// Links or copies the base's layers into the layout, each once.
+///
+/// Fails with kind `corrupt` where one is not what its digest says.
+pub(super) fn base_layers(run: &Run, plan: &BuildPlan, layout: &Layout) -> Result<()> {
+    let Some(base) = &plan.base else { return Ok(()) };
+    let mut known: HashSet<&Digest> = HashSet::new();
+    let all = plan.platforms.iter().filter_map(|platform| platform.base.as_ref()).flat_map(|base| &base.layers);
+    let wanted: Vec<&Descriptor> = all.filter(|layer| known.insert(&layer.digest)).collect();
+    run.pool.concurrently(wanted, |layer| {
+        let label = format!("base layer {}", layer.digest.short());
+        bring(run, &label, &base.layout, layout, layer, Proof::Read).map_err(|error| base.cannot(error, format!("cannot use layer {}", layer.digest)))
+    })?;
+    Ok(())
+}
+
+/// The layer as an earlier build left it, if this layout has it or can get it from the layout of that build.
+///
+/// Only stopping is an error: without the layer it is built.
+pub(super) fn cached(run: &Run, plan: &LayerPlan, cache: &Cache, layout: &Layout, options: &Options) -> Result<Option<Layer>> {
+    let Some(known) = cache.layer(&plan.recipe) else { return Ok(None) };
+    if layout.has(&known.descriptor)? {
+        run.events.start(plan.label.as_str(), Some(plan.content.bytes())).advance(plan.content.bytes());
+        return Ok(Some(known.layer()));
+    }
+    if !from_holder(run, plan, &known, layout, options)? {
+        return Ok(None);
+    }
+    // The next build looks here first; if this cannot be remembered, it looks where this one did.
+    let _ = cache.keep_layer(&plan.recipe, &known.layer(), &absolute(layout.path()));
+    Ok(Some(known.layer()))
+}
+
+/// Whether one of the layouts that held the layer had it undamaged, so that `layout` has it now.
+fn from_holder(run: &Run, plan: &LayerPlan, known: &Remembered, layout: &Layout, options: &Options) -> Result<bool> {
+    for holder in known.holders(options) {
+        match bring(run, &plan.label, &holder, layout, &known.descriptor, Proof::Read) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                let layer = known.descriptor.digest.short();
+                run.events.warn(format!("{}: layer {layer}, which an earlier build left in {}, is damaged there", plan.label, text::path(holder.path())));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(false)
+}
+
+/// Copies all that an image consists of into another layout, content before what names it.
+///
+/// Fails with kind `corrupt` where something that `from` had before is not what its digest says.
+pub fn copy(run: &Run, built: &Built, from: &Layout, to: &Layout) -> Result<()> {
+    let made: HashSet<&Digest> = built.layers.iter().filter(|layer| layer.origin == Origin::Built).map(|layer| &layer.layer.descriptor.digest).collect();
+    let mut known: HashSet<&Digest> = HashSet::new();
+    let layers: Vec<&Descriptor> = built.images.iter().flat_map(|image| &image.layers).filter(|layer| known.insert(&layer.digest)).collect();
+    run.pool.concurrently(layers, |layer| {
+        let proof = if made.contains(&layer.digest) { Proof::Made } else { Proof::Read };
+        bring(run, &format!("copy layer {}", layer.digest.short()), from, to, layer, proof)
+    })?;
+    let documents = built.images.iter().flat_map(|image| [&image.config, &image.manifest]).chain([&built.root]);
+    for document in documents {
+        to.put(document, &mut from.open_unproved(document)?)?;
+    }
+    Ok(())
+}
+
+/// Makes sure that `to` has a blob that `from` has.
+fn bring(run: &Run, label: &str, from: &Layout, to: &Layout, descriptor: &Descriptor, proof: Proof) -> Result<()> {
+    run.cancel.check()?;
+    if to.has(descriptor)? {
+        return Ok(());
+    }
+    let task = run.events.start(label, Some(descriptor.size));
+    if proof == Proof::Read {
+        prove(run, &task, from, descriptor).map_err(|error| error.side(Side::Source))?;
+    }
+    if to.reuse(from, descriptor, Sharing::Files)?.is_some() {
+        return Ok(());
+    }
+    let mut reader = from.open_unproved(descriptor).map_err(|error| error.side(Side::Source))?;
+    to.put(descriptor, &mut reader)
+}
+
+/// Reads content to its end, which proves it.
+fn prove(run: &Run, task: &Task, from: &Layout, descriptor: &Descriptor) -> Result<()> {
+    let mut reader = from.open_blob(descriptor)?;
+    let mut buffer = vec![0; READ];
+    loop {
+        run.cancel.check()?;
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => task.advance(count as u64),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io(format!("cannot read {}", descriptor.digest), error)),
+        }
+    }
+}
+
+/// The path as other processes find it.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,86 @@
+//! `larder build`: layers that come from other layouts are proved, and damage does not travel.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::support::context::{oci, write};
+use crate::support::image::{Ran, manifest_of, ran, read_index};
+use crate::support::process::{larder, temp};
+use crate::support::sound::assert_layout_is_sound;
+
+/// A context, and a layout `first` into which it was built with a cache.
+fn built() -> (TempDir, PathBuf) {
+    let home = temp();
+    write(&home.path().join("context"), "first");
+    let first = home.path().join("first");
+    let ran = build(home.path(), &["-o", &oci(&first)]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    (home, first)
+}
+
+fn build(home: &Path, arguments: &[&str]) -> Ran {
+    let mut command: Command = larder();
+    command.arg("build").arg(home.join("context")).arg("--cache-dir").arg(home.join("cache")).args(["--format", "json"]).args(arguments);
+    Ran::from(command.output().expect("the binary starts"))
+}
+
+/// Changes a byte in the middle of the first layer, in this layout alone; its size stays.
+fn damage(layout: &Path) -> String {
+    let digest = manifest_of(layout, "first", "amd64")["layers"][0]["digest"].as_str().expect("a digest").to_owned();
+    let blob = layout.join("blobs/sha256").join(&digest[7..]);
+    let mut bytes = fs::read(&blob).expect("there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x20;
+    fs::remove_file(&blob).expect("own file");
+    fs::write(&blob, bytes).expect("writable");
+    digest
+}
+
+#[test]
+fn a_damaged_layer_of_another_layout_is_built_anew() {
+    let (home, first) = built();
+    let second = home.path().join("second");
+    let report = build(home.path(), &["-o", &oci(&second)]).json();
+    assert_eq!(report["layers"][0]["cached"], true, "what is whole is taken over: {report}");
+    assert_layout_is_sound(&second);
+
+    damage(&first);
+    fs::remove_dir_all(&second).expect("own layout");
+    let third = home.path().join("third");
+    let ran = build(home.path(), &["-o", &oci(&third)]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_layout_is_sound(&third);
+    assert_eq!((&ran.json()["layers"][0]["cached"], &ran.json()["layers"][1]["cached"]), (&false.into(), &true.into()), "{ran:?}");
+    assert!(ran.stderr.contains("is damaged there") && ran.stderr.contains("first"), "{ran:?}");
+}
+
+#[test]
+fn a_damaged_layer_of_a_base_in_another_layout_is_an_error_that_names_it() {
+    let (home, first) = built();
+    let digest = damage(&first);
+    let child = home.path().join("child");
+    let base = format!("{}:first", oci(&first));
+    // A context without layers: any that are the base's own would heal it.
+    let empty = temp();
+    let ran = ran(&["build", empty.path().to_str().expect("UTF-8"), "--base", &base, "-t", "child", "-o", &oci(&child), "--format", "json"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let message = ran.error()["message"].as_str().expect("a message").to_owned();
+    assert!(message.contains(&digest) && message.contains(&base), "{message}");
+    assert_eq!(read_index(&child)["manifests"], serde_json::json!([]), "nothing has a name");
+    assert_layout_is_sound(&child);
+}
+
+#[test]
+fn a_layer_that_was_not_read_is_proved_before_another_output_gets_it() {
+    let (home, first) = built();
+    damage(&first);
+    let second = home.path().join("second");
+    let ran = build(home.path(), &["-o", &oci(&first), "-o", &oci(&second)]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert_eq!(read_index(&second)["manifests"], serde_json::json!([]), "nothing has a name");
+    let ran = build(home.path(), &["-o", &oci(&first)]);
+    assert_eq!(ran.code, Some(0), "what lies there already is not read: {ran:?}");
+}
