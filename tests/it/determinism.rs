@@ -6,8 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::process::larder;
+use crate::support::mount::Mount;
+use crate::support::process::{Runs as _, larder, larder_as_nobody, temp};
 use crate::support::sound::assert_layout_is_sound;
+use crate::support::tools::tool;
 
 /// Every file of a layout with its content, lock files apart.
 fn bytes(layout: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -97,6 +99,131 @@ fn rep_02_to_10_environment_user_jobs_umask_path_and_order_leave_no_trace() {
     let link = home.path().join("link");
     std::os::unix::fs::symlink(&second, &link).expect("writable");
     check("a path through a link", &link, &|_| {});
+}
+
+#[test]
+fn rep_03_07_and_08_file_system_user_and_host_leave_no_trace() {
+    let home = temp();
+    let first = home.path().join("context");
+    context(&first, |n| n);
+    let reference = build(&first, &home.path().join("reference"), |_| {});
+    let copied = |what: &str, mount: Option<Mount>| {
+        let Some(mount) = mount else { return };
+        let there = mount.path().join("context");
+        Command::new("cp").arg("-r").arg(&first).arg(&there).succeeds();
+        assert!(build(&there, &mount.path().join("out"), |_| {}) == reference, "{what} left a trace");
+    };
+    copied("tmpfs", Mount::memory("size=64m"));
+    copied("btrfs", Mount::disk("btrfs", 256 << 20));
+    copied("xfs", Mount::disk("xfs", 320 << 20));
+
+    let as_other = |what: &str, command: Option<Command>| {
+        let Some(mut command) = command else { return };
+        // The one place where that user may write.
+        let out = home.path().join(if what == "nobody" { "home" } else { "." }).join(what);
+        command.arg("build").arg(&first).args(["--no-cache", "--quiet", "-o", &format!("oci:{}", out.display())]).succeeds();
+        assert_layout_is_sound(&out);
+        assert!(bytes(&out) == reference, "{what} left a trace");
+    };
+    as_other("nobody", larder_as_nobody(home.path()));
+    as_other(
+        "another-host",
+        tool("unshare").map(|unshare| {
+            let mut command = Command::new(unshare);
+            command.args(["--user", "--map-root-user", "--uts", "sh", "-c", "hostname another.example && exec \"$@\"", "sh", env!("CARGO_BIN_EXE_larder")]);
+            command
+        }),
+    );
+    as_other(
+        "one-processor",
+        tool("taskset").map(|taskset| {
+            let mut command = Command::new(taskset);
+            command.args(["--cpu-list", "0", "nice", env!("CARGO_BIN_EXE_larder")]).envs((0..1000).map(|n| (format!("NOISE_{n}"), n.to_string())));
+            command
+        }),
+    );
+}
+
+/// Lets the times of files count.
+fn late(run: &mut Command) {
+    run.env("SOURCE_DATE_EPOCH", "2000000000");
+}
+
+/// A tree with everything in it that can be found in another order, or be stored in another way.
+const TREE: &str = r#"
+umask 022
+mkdir -p "$1/a/deep" "$1/z" && cd "$1"
+echo one >z/first && ln z/first a/second && ln z/first a/deep/third && ln z/first m
+echo other >a/other && ln a/other z/other
+ln -s ../m a/link && ln -s nowhere z/dangling
+printf x >sparse && truncate -s 3M sparse && printf y >>sparse
+printf '#!/bin/sh\n' >run && chmod 4755 run && mkdir empty && chmod 1777 empty
+: >"$(printf 'odd \n\303\244\377')" && : >nothing
+find . -exec touch -h -d @1000000000 {} +
+"#;
+
+#[test]
+fn rep_03_11_and_13_how_a_tree_was_copied_leaves_no_trace() {
+    let home = temp();
+    let tree = home.path().join("tree");
+    Command::new("sh").args(["-euc", TREE, "sh"]).arg(&tree).succeeds();
+    let layer = |place: &Path, source: &str| {
+        let toml = format!("tags = [\"1\"]\nplatforms = [\"linux/amd64\"]\n[[layer]]\n{source}\n");
+        fs::write(place.join("larder.toml"), toml).expect("writable");
+        build(place, &place.join("out"), late)
+    };
+    let reference = layer(home.path(), "rootfs = \"tree\"");
+    // $1 is what is copied, $2 where to.
+    let copies = [
+        ("cp", "cp -a \"$1\" \"$2\""),
+        ("dense files", "cp -a --sparse=never \"$1\" \"$2\""),
+        ("sparse files", "cp -a --sparse=always \"$1\" \"$2\""),
+        ("the other way round", "mkdir \"$2\" && cd \"$1\" && find . -print0 | sort -rz | tar -c --no-recursion --null -T - | tar -xp -C \"$2\""),
+    ];
+    for mount in [None, Mount::memory("size=64m"), Mount::disk("btrfs", 256 << 20)] {
+        for (what, script) in copies {
+            let other = temp();
+            let other = mount.as_ref().map_or_else(|| other.path().to_owned(), Mount::path);
+            Command::new("sh").args(["-euc", script, "sh"]).arg(&tree).arg(other.join("tree")).succeeds();
+            assert!(layer(&other, "rootfs = \"tree\"") == reference, "{what} left a trace, {}", if mount.is_some() { "on another file system" } else { "" });
+            for left in ["tree", "out"] {
+                fs::remove_dir_all(other.join(left)).expect("ours");
+            }
+        }
+    }
+}
+
+/// What an archive says is what counts: not its format, its order, its compression, or which name of a file came first.
+#[test]
+fn rep_13_the_form_of_an_archive_leaves_no_trace() {
+    let home = temp();
+    Command::new("sh").args(["-euc", TREE, "sh"]).arg(home.path().join("tree")).succeeds();
+    fs::write(home.path().join("larder.toml"), "tags = [\"1\"]\nplatforms = [\"linux/amd64\"]\n[[layer]]\ntar = \"archive\"\n").expect("writable");
+    let packed = |script: &str| {
+        Command::new("sh").args(["-euc", &format!("cd tree && {script} >../archive")]).current_dir(home.path()).succeeds();
+        let out = home.path().join("out");
+        let all = build(home.path(), &out, late);
+        fs::remove_dir_all(out).expect("ours");
+        all
+    };
+    let reference = packed("tar -c --sort=name .");
+    let backwards = "find . -print0 | sort -rz | tar -c --no-recursion --null -T -";
+    for script in [
+        "tar -c .",
+        "tar -c --format=gnu .",
+        "tar -c --format=pax .",
+        "tar -c --format=pax --pax-option=delete=atime,delete=ctime --blocking-factor=1 .",
+        "tar -c --format=ustar --owner=someone:0 --group=somebody:0 --transform='s,^\\./,/,' .",
+        "tar -c . | gzip -1",
+        "tar -c . | zstd -q -T2",
+        backwards,
+        &format!("{backwards} | gzip -9"),
+        "bsdtar -c --format=pax --no-read-sparse -f - .",
+    ] {
+        if !script.starts_with("bsdtar") || tool("bsdtar").is_some() {
+            assert!(packed(script) == reference, "{script} left a trace");
+        }
+    }
 }
 
 #[test]

@@ -27,6 +27,17 @@ impl Mount {
         Mount::with(&["-t", "tmpfs", "-o", &format!("mode=755,{options}"), "tmpfs"], temp())
     }
 
+    /// A file system of this type on a disk of its own, which is a sparse file of this many bytes. `None` after saying that the test is skipped.
+    #[track_caller]
+    pub(crate) fn disk(kind: &str, bytes: u64) -> Option<Mount> {
+        let make = tool(&format!("mkfs.{kind}"))?;
+        let home = temp();
+        let disk = home.path().join("disk");
+        fs::File::create(&disk).and_then(|file| file.set_len(bytes)).expect("a sparse file");
+        Command::new(make).arg(if kind == "btrfs" || kind == "xfs" { "-f" } else { "-F" }).arg("-q").arg(&disk).succeeds();
+        Mount::with(&["-o", "loop", "-t", kind, disk.to_str().expect("UTF-8")], home)
+    }
+
     #[track_caller]
     fn with(what: &[&str], home: TempDir) -> Option<Mount> {
         let (Some(unshare), Some(setpriv), true) = (tool("unshare"), tool("setpriv"), root()) else { return None };
