@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::spec::{Descriptor, ImageIndex, json};
 
 use super::header;
-use super::tarfile::{FileArchive, Form, INDEX, Links, MANIFESTS, ReadDocument, Reading};
+use super::tarfile::{self, Form, INDEX, Links, MANIFESTS, ReadDocument, Reading};
 use super::transport::Transport;
 use super::{Destination, Options, Source};
 
@@ -34,7 +34,7 @@ impl Transport for OciArchive {
     }
 
     fn destination(&self, path: &Path, options: &Options) -> Result<Box<dyn Destination>> {
-        Ok(Box::new(FileArchive::ensure(path, &Layout, options)?))
+        tarfile::destination(path, &Layout, options)
     }
 }
 
@@ -48,6 +48,10 @@ impl Form for Layout {
 
     fn documents(&self) -> &'static [&'static str] {
         &[INDEX]
+    }
+
+    fn reads_documents(&self) -> bool {
+        false
     }
 
     fn write(&self, index: &ImageIndex, _read: ReadDocument<'_>) -> Result<Vec<Vec<u8>>> {

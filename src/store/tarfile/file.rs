@@ -15,7 +15,7 @@ use super::append::{self, Target};
 use super::extent::Extent;
 use super::form::Form;
 use super::frame;
-use super::pen::Pen;
+use super::pen::{Pen, copy_verified};
 use super::plan::{Fill, Plan, Slot};
 use super::reading::{Reading, missing};
 use super::tail::{Place, Standing};
@@ -81,7 +81,7 @@ impl FileArchive {
         let path = self.place.path();
         let mut pen = Pen::new(&self.place.file, &path, &self.options.cancel, slot.begin);
         pen.write(&headers)?;
-        pen.write_content(descriptor, content)?;
+        copy_verified(descriptor, content, |bytes| pen.write(bytes))?;
         pen.write(&vec![0; frame::padding(descriptor.size)])?;
         *state = Fill::Written;
         Ok(())

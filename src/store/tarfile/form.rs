@@ -16,6 +16,9 @@ pub(in crate::store) trait Form: Send + Sync {
     /// The files behind the content, in their order. `index.json` is one of them.
     fn documents(&self) -> &'static [&'static str];
 
+    /// Whether [`write`](Self::write) reads manifests and indexes.
+    fn reads_documents(&self) -> bool;
+
     /// The content of these files for an archive with the entries of `index`.
     fn write(&self, index: &ImageIndex, read: ReadDocument<'_>) -> Result<Vec<Vec<u8>>>;
 

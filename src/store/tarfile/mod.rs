@@ -27,6 +27,7 @@
 //! * To an archive that exists, content is added behind its end. One write of one block makes it visible: the header of the old `index.json`, which becomes that of
 //!   a file [`SUPERSEDED`] that reaches up to the new content. Before that write the old archive is whole, after it the new one, for every reader of tars.
 //!   The archive has one `index.json` at every moment.
+//! * To stdout goes one archive, in the order of its bytes. What fails leaves it cut off, which every reader notices: its `index.json` is missing.
 //! * An exclusive `flock` on the archive excludes other writers; readers take no lock.
 
 mod append;
@@ -38,9 +39,12 @@ mod input;
 mod members;
 mod pen;
 mod plan;
+mod queue;
 mod reading;
+mod stream;
 mod tail;
 
+#[cfg(test)]
 pub(super) use file::FileArchive;
 pub(super) use form::{Form, ReadDocument};
 pub(super) use members::Links;
@@ -48,7 +52,12 @@ pub(super) use members::Links;
 pub(super) use plan::Plan;
 pub(super) use reading::Reading;
 
+use std::path::Path;
+
+use crate::error::Result;
 use crate::spec::Digest;
+
+use super::{Destination, Options};
 
 /// Where names stand.
 pub(super) const INDEX: &str = "index.json";
@@ -61,6 +70,17 @@ const BLOBS: &str = "blobs";
 
 /// What an `index.json` becomes when a later one takes its place.
 const SUPERSEDED: &str = "superseded-index.json";
+
+/// Opens the archive at `path` for adding to it, begins a new one there, or one to stdout for `-`.
+///
+/// Kinds: `conflict` where something else is there, or another process writes it past the timeout; `unsupported` where nothing can be added to it;
+/// `not_found` without the directory it belongs in; `usage` without a stdout for archives.
+pub(super) fn destination(path: &Path, form: &'static dyn Form, options: &Options) -> Result<Box<dyn Destination>> {
+    if path == Path::new(input::STREAM) {
+        return Ok(Box::new(stream::StreamArchive::new(form, options)?));
+    }
+    Ok(Box::new(file::FileArchive::ensure(path, form, options)?))
+}
 
 /// The name of content in an archive.
 fn blob_name(digest: &Digest) -> String {

@@ -41,19 +41,19 @@ impl<'a> Pen<'a> {
         self.write_back.written(self.file, self.at);
         Ok(())
     }
+}
 
-    /// Writes the content that `descriptor` names and proves it on the way. Kinds: `corrupt` where it is something else; `unsupported` for a digest that cannot
-    /// be computed; those of `content`.
-    pub(in crate::store) fn write_content(&mut self, descriptor: &Descriptor, content: &mut dyn Read) -> Result<()> {
-        let mut content = VerifyingReader::new(content, descriptor.digest.clone(), descriptor.size)?;
-        let mut buffer = vec![0; usize::try_from(descriptor.size).unwrap_or(CHUNK).clamp(1, CHUNK)];
-        loop {
-            match content.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(count) => self.write(&buffer[..count])?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::io(format!("cannot read {}", descriptor.digest), error)),
-            }
+/// Hands the content that `descriptor` names to `write`, piece by piece, and proves it on the way. Kinds: `corrupt` where it is something else; `unsupported`
+/// for a digest that cannot be computed; those of `content` and of `write`.
+pub(in crate::store) fn copy_verified(descriptor: &Descriptor, content: &mut dyn Read, mut write: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut content = VerifyingReader::new(content, descriptor.digest.clone(), descriptor.size)?;
+    let mut buffer = vec![0; usize::try_from(descriptor.size).unwrap_or(CHUNK).clamp(1, CHUNK)];
+    loop {
+        match content.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => write(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io(format!("cannot read {}", descriptor.digest), error)),
         }
     }
 }

@@ -81,11 +81,13 @@ impl Plan {
         }
     }
 
-    /// Gives a place that was proposed last to this content.
-    pub(in crate::store) fn take(&mut self, digest: &Digest, slot: Slot) {
+    /// Gives the place that was proposed last to this content.
+    pub(in crate::store) fn take(&mut self, digest: &Digest, slot: Slot) -> Arc<Slot> {
         self.next = slot.end();
         self.directories.extend(slot.directories.iter().cloned());
-        self.slots.insert(digest.clone(), Arc::new(slot));
+        let slot = Arc::new(slot);
+        self.slots.insert(digest.clone(), slot.clone());
+        slot
     }
 
     /// The first content that has a place and is not there.

@@ -2,6 +2,7 @@
 
 mod append;
 mod hostile;
+mod stream;
 mod write;
 
 use std::io::Read as _;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::spec::{Descriptor, Digest, Document, ImageManifest, ImageName, MediaType};
+use crate::store::tarfile::FileArchive;
 use crate::store::transport;
 
 /// A directory and a path in it.

@@ -17,7 +17,7 @@ fn keeps_the_contracts() {
 }
 
 /// Blobs of sizes around the block, one of them under SHA-512.
-fn content() -> Vec<Blob> {
+pub(super) fn content() -> Vec<Blob> {
     let mut blobs: Vec<Blob> = [0, 1, 511, 512, 513, 3_000_000].iter().map(|size| Blob::new(MediaType::ImageLayer, &vec![7; *size])).collect();
     let mut hasher = crate::spec::Algorithm::Sha512.hasher().unwrap();
     hasher.update(b"long name");
