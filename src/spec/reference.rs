@@ -52,6 +52,19 @@ impl Reference {
         self.digest.as_ref()
     }
 
+    /// The form that Docker's tools show: without what they fill in themselves.
+    pub fn familiar(&self) -> String {
+        let full = self.to_string();
+        let Some(short) = full.strip_prefix(DOCKER_HUB).and_then(|rest| rest.strip_prefix('/')) else { return full };
+        let official = short.strip_prefix("library/").filter(|name| !name.contains('/'));
+        // A repository whose first part looks like a host needs its host.
+        [official, Some(short)]
+            .into_iter()
+            .flatten()
+            .find(|text| text.parse::<Reference>().is_ok_and(|again| again == *self))
+            .map_or(full.clone(), str::to_owned)
+    }
+
     /// The same repository with this tag and no digest. Fails with kind `usage` when `tag` is outside the grammar.
     pub fn with_tag(&self, tag: &str) -> Result<Reference> {
         validate_tag(tag)?;
@@ -188,6 +201,21 @@ mod tests {
         }
         assert_eq!(full(&format!("hello@{digest}")), format!("docker.io/library/hello@{digest}"));
         assert_eq!(full(&format!("r.example:1/a:2@{digest}")), format!("r.example:1/a:2@{digest}"));
+    }
+
+    #[test]
+    fn the_familiar_form_is_short_and_reads_back() {
+        for (text, familiar) in [
+            ("hello:1", "hello:1"),
+            ("docker.io/library/hello:1", "hello:1"),
+            ("docker.io/team/hello:1", "team/hello:1"),
+            ("docker.io/library/a/b:1", "library/a/b:1"),
+            ("docker.io/localhost/hello:1", "docker.io/localhost/hello:1"),
+            ("docker.io/a.b/hello:1", "docker.io/a.b/hello:1"),
+            ("x.y/library/hello:1", "x.y/library/hello:1"),
+        ] {
+            assert_eq!(text.parse::<Reference>().expect(text).familiar(), familiar, "{text}");
+        }
     }
 
     #[test]

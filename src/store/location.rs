@@ -27,7 +27,6 @@ pub struct Location {
 /// Schemes of transports that are not ours, so that they are not taken for paths.
 const OTHERS: &[(&str, &str)] = &[
     ("oci-layout:", "write oci:PATH or oci:PATH:NAME"),
-    ("docker-archive:", "convert it with another tool and use oci:DIRECTORY"),
     ("docker://", "registries are reached by another tool; larder works on oci:DIRECTORY"),
     ("docker-daemon:", "save the image from the daemon and use oci:DIRECTORY"),
     ("containers-storage:", "export the image from there and use oci:DIRECTORY"),
@@ -173,7 +172,7 @@ mod tests {
 
     #[test]
     fn other_transports_are_unsupported_with_a_remedy_and_nonsense_is_usage() {
-        for written in ["docker://x/y", "docker-archive:x.tar", "oci-layout://out", "dir:x"] {
+        for written in ["docker://x/y", "oci-layout://out", "dir:x"] {
             let error = Location::parse(written).expect_err(written);
             assert_eq!(error.kind(), ErrorKind::Unsupported);
             assert!(error.hint_text().is_some());

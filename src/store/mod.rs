@@ -6,6 +6,7 @@
 pub mod archive;
 #[cfg(test)]
 pub(crate) mod conformance;
+pub mod docker_archive;
 pub mod entries;
 mod header;
 pub mod layout;

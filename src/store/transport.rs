@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::spec::text;
 
 use super::archive::OciArchive;
+use super::docker_archive::DockerArchive;
 use super::layout::OciLayout;
 use super::{Destination, Location, Options, Source};
 
@@ -28,7 +29,7 @@ pub trait Transport: Sync {
 }
 
 /// All of them.
-pub static TRANSPORTS: &[&dyn Transport] = &[&OciLayout, &OciArchive];
+pub static TRANSPORTS: &[&dyn Transport] = &[&OciLayout, &OciArchive, &DockerArchive];
 
 /// Opens the store of `location` for reading. Errors as [`Transport::source`], and `usage` where nothing tells what it is.
 pub fn source(location: &Location, options: &Options) -> Result<Box<dyn Source>> {

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::exec::Events;
 use crate::spec::{Descriptor, ImageIndex, json};
 
 use super::header;
@@ -54,7 +55,7 @@ impl Form for Layout {
         false
     }
 
-    fn write(&self, index: &ImageIndex, _read: ReadDocument<'_>) -> Result<Vec<Vec<u8>>> {
+    fn write(&self, index: &ImageIndex, _: ReadDocument<'_>, _: &Events) -> Result<Vec<Vec<u8>>> {
         Ok(vec![json::canonical(index)?])
     }
 
@@ -98,6 +99,10 @@ impl Source for Archive {
 
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
         Ok(Box::new(self.archive.open_blob(descriptor)?))
+    }
+
+    fn open_unproved(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
+        Ok(Box::new(self.archive.open_unproved(descriptor)?))
     }
 
     fn remarks(&self) -> Result<Vec<String>> {

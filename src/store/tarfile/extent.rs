@@ -9,7 +9,7 @@ use crate::fsio::{Mismatch, VerifyingReader, regular};
 use crate::spec::Descriptor;
 
 /// Where bytes lie in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::store) struct Extent {
     /// Where they begin.
     pub(in crate::store) offset: u64,
@@ -23,14 +23,19 @@ impl Extent {
         ExtentReader { file: file.clone(), extent: self, at: 0 }
     }
 
+    /// Reads the bytes as the content that `descriptor` names, unproved. Kind `corrupt` where their number is wrong.
+    pub(in crate::store) fn open_unproved(self, file: &Arc<File>, descriptor: &Descriptor) -> Result<ExtentReader> {
+        match self.size == descriptor.size {
+            true => Ok(self.read(file)),
+            false => Err(Mismatch::Size { actual: self.size, expected: descriptor.size }.of(&descriptor.digest)),
+        }
+    }
+
     /// Reads the bytes as the content that `descriptor` names, verified.
     ///
     /// Kinds: `corrupt` where their number is wrong; `unsupported` for a digest that cannot be computed.
     pub(in crate::store) fn open(self, file: &Arc<File>, descriptor: &Descriptor) -> Result<VerifyingReader<ExtentReader>> {
-        if self.size != descriptor.size {
-            return Err(Mismatch::Size { actual: self.size, expected: descriptor.size }.of(&descriptor.digest));
-        }
-        VerifyingReader::new(self.read(file), descriptor.digest.clone(), descriptor.size)
+        VerifyingReader::new(self.open_unproved(file, descriptor)?, descriptor.digest.clone(), descriptor.size)
     }
 }
 

@@ -208,7 +208,7 @@ impl Destination for FileArchive {
         {
             return Ok(());
         }
-        let contents = self.form.write(&index, &|descriptor| self.read(descriptor, limits::MANIFEST_BYTES))?;
+        let contents = self.form.write(&index, &|descriptor| self.read(descriptor, limits::MANIFEST_BYTES), &self.options.events)?;
         let documents: Vec<(&str, Vec<u8>)> = self.form.documents().iter().copied().zip(contents).collect();
         // Whatever fails from here on, nobody knows what is in the file.
         let standing = std::mem::replace(&mut visible.standing, Standing::Broken);

@@ -1,6 +1,7 @@
 //! What the kinds of archives differ in.
 
 use crate::error::Result;
+use crate::exec::Events;
 use crate::spec::{Descriptor, ImageIndex};
 
 use super::Reading;
@@ -19,8 +20,8 @@ pub(in crate::store) trait Form: Send + Sync {
     /// Whether [`write`](Self::write) reads manifests and indexes.
     fn reads_documents(&self) -> bool;
 
-    /// The content of these files for an archive with the entries of `index`.
-    fn write(&self, index: &ImageIndex, read: ReadDocument<'_>) -> Result<Vec<Vec<u8>>>;
+    /// The content of these files for an archive with the entries of `index`. What they cannot say of it is told.
+    fn write(&self, index: &ImageIndex, read: ReadDocument<'_>, events: &Events) -> Result<Vec<Vec<u8>>>;
 
     /// Fails with kind `conflict` where the archive is of another kind.
     fn accept(&self, archive: &Reading) -> Result<()>;

@@ -44,10 +44,11 @@ mod reading;
 mod stream;
 mod tail;
 
+pub(super) use extent::Extent;
 #[cfg(test)]
 pub(super) use file::FileArchive;
 pub(super) use form::{Form, ReadDocument};
-pub(super) use members::Links;
+pub(super) use members::{Links, resolve};
 #[cfg(test)]
 pub(super) use plan::Plan;
 pub(super) use reading::Reading;
@@ -83,6 +84,6 @@ pub(super) fn destination(path: &Path, form: &'static dyn Form, options: &Option
 }
 
 /// The name of content in an archive.
-fn blob_name(digest: &Digest) -> String {
+pub(super) fn blob_name(digest: &Digest) -> String {
     format!("{BLOBS}/{}/{}", digest.algorithm().as_str(), digest.encoded())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::{Error, IoContext, Result};
 use crate::fsio::VerifyingReader;
-use crate::spec::{Descriptor, ImageIndex, limits, shape, text};
+use crate::spec::{Descriptor, Digest, ImageIndex, limits, shape, text};
 use crate::store::{Options, header};
 
 use super::extent::{Extent, ExtentReader};
@@ -91,11 +91,17 @@ impl Reading {
     /// Opens content for verified reading. Kinds: `not_found` where it is absent; `corrupt` where its size is wrong or it is there with different content;
     /// `unsupported` for a digest that cannot be computed.
     pub(in crate::store) fn open_blob(&self, descriptor: &Descriptor) -> Result<VerifyingReader<ExtentReader>> {
-        let digest = &descriptor.digest;
-        match self.members.blob(digest).map_err(|error| error.context(format!("cannot read archive {}", self.input.shown)))? {
-            Some(extent) => extent.open(&self.input.file, descriptor),
-            None => Err(missing(digest, &self.input.shown)),
-        }
+        self.blob(&descriptor.digest)?.open(&self.input.file, descriptor)
+    }
+
+    /// Opens content without proving it. Kinds as [`open_blob`](Self::open_blob).
+    pub(in crate::store) fn open_unproved(&self, descriptor: &Descriptor) -> Result<ExtentReader> {
+        self.blob(&descriptor.digest)?.open_unproved(&self.input.file, descriptor)
+    }
+
+    fn blob(&self, digest: &Digest) -> Result<Extent> {
+        let blob = self.members.blob(digest).map_err(|error| error.context(format!("cannot read archive {}", self.input.shown)))?;
+        blob.ok_or_else(|| missing(digest, &self.input.shown))
     }
 
     /// What readers should know of the archive that no content tells, one line each.
@@ -122,6 +128,6 @@ impl Reading {
 }
 
 /// That an archive does not have some content.
-pub(in crate::store) fn missing(digest: &crate::spec::Digest, shown: &str) -> Error {
+pub(in crate::store) fn missing(digest: &Digest, shown: &str) -> Error {
     Error::not_found(format!("blob {digest} is missing in {shown}")).subject(digest)
 }

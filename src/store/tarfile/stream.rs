@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::io::Errno;
 
-use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::fsio::{Dir, durable};
 use crate::spec::{Descriptor, ImageIndex, Kind, limits};
 use crate::store::{Destination, Options, entries, header};
@@ -171,7 +171,7 @@ impl StreamArchive {
     }
 
     fn finish(&self, count: usize, index: &ImageIndex) -> Result<()> {
-        let contents = self.form.write(index, &|descriptor| self.read(descriptor))?;
+        let contents = self.form.write(index, &|descriptor| self.read(descriptor), &self.options.events)?;
         if count == 0 {
             self.emit_first(0)?;
         }
