@@ -1,4 +1,4 @@
-//! Results: the only file that writes to stdout.
+//! Results: the only file that knows stdout.
 //!
 //! A command hands over one [`Report`], which is written as text or as one line with one JSON document. It is complete in memory
 //! before its first byte is written. A reader that went away (`larder list out | head -1`) is an end like any other, not a failure.
@@ -30,6 +30,19 @@ pub(crate) struct Output {
     progress: Arc<Progress>,
 }
 
+/// Where results go when stdout carries an archive: to stderr, in the same form.
+#[derive(Debug)]
+pub(crate) struct Beside<'a>(&'a Output);
+
+impl Beside<'_> {
+    /// Writes a report. Fails with kind `io` when stderr fails.
+    pub(crate) fn print(&self, report: &impl Report) -> Result<()> {
+        let document = render(report, self.0.format, Style::Plain)?;
+        self.0.progress.clear();
+        io::stderr().lock().write_all(&document).map_err(|error| Error::io("cannot write the result to stderr", error))
+    }
+}
+
 impl Output {
     /// Writes in `format`, coloured where the environment and the stream allow it; `progress` is cleared away before.
     pub(crate) fn new(format: Format, environment: &Environment, progress: Arc<Progress>) -> Self {
@@ -40,6 +53,11 @@ impl Output {
     pub(crate) fn print(&self, report: &impl Report) -> Result<()> {
         let document = render(report, self.format, self.style)?;
         self.raw(&document)
+    }
+
+    /// For a command whose result is an archive on stdout.
+    pub(crate) fn beside(&self) -> Beside<'_> {
+        Beside(self)
     }
 
     /// Writes bytes as they are, for commands whose result is a document or a file. Fails with kind `io` when stdout fails.

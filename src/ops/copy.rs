@@ -150,7 +150,7 @@ pub fn plan(run: &Run, request: &CopyRequest) -> Result<CopyPlanReport> {
     let all = copy::all(&plans)?;
     transport::of(&request.destination)?;
     // Opening what is not there would make it.
-    let missing = match transport::source(&request.destination, &request.options) {
+    let missing = match there(request) {
         Ok(_) => copy::missing(run, &plans, &*transport::destination(&request.destination, &request.options)?)?,
         Err(error) if error.kind() == ErrorKind::NotFound || is_vacant(request.destination.path()) => all.clone(),
         Err(error) => return Err(error.side(Side::Destination)),
@@ -176,6 +176,14 @@ pub fn execute(run: &Run, request: &CopyRequest) -> Result<CopyReport> {
         run.events.warn(format!("{} cannot be read, and may be attached to what was copied", left.digest));
     }
     Ok(CopyReport { destination: shown(&request.destination), names, content, rewritten, left_out })
+}
+
+/// What lies at the destination before anything is written. Kind `not_found` where nothing does, as on stdout.
+fn there(request: &CopyRequest) -> Result<Box<dyn Source>> {
+    match request.destination.is_stream() {
+        true => Err(Error::not_found("stdout holds nothing yet")),
+        false => transport::source(&request.destination, &request.options),
+    }
 }
 
 /// The stores, each open once.
@@ -221,7 +229,7 @@ struct Summary {
 
 impl Summary {
     fn of(request: &CopyRequest, plans: &[CopyPlan<'_>]) -> Result<Summary> {
-        let before = match transport::source(&request.destination, &request.options) {
+        let before = match there(request) {
             Ok(destination) => destination.index()?.manifests,
             // What is wrong with it is told when it is opened for writing.
             Err(_) => Vec::new(),

@@ -90,6 +90,11 @@ impl Location {
         Location { rest: None, selector: Selector::Only, ..self.clone() }
     }
 
+    /// Whether it is stdin or stdout, as archives can be.
+    pub fn is_stream(&self) -> bool {
+        self.scheme.is_some_and(|scheme| scheme != LAYOUT) && self.path == Path::new("-")
+    }
+
     /// What is meant in it.
     pub fn selector(&self) -> &Selector {
         &self.selector

@@ -28,7 +28,9 @@ Examples:
   larder copy oci:hello.oci:1.4.2 oci:release.oci
   larder copy oci:a.oci:1 oci:b.oci:2 oci:release.oci
   larder copy --all-names oci:hello.oci oci:mirror.oci
-  larder copy --platform linux/arm64 oci:hello.oci:1.4.2 oci:edge.oci:stable")]
+  larder copy --platform linux/arm64 oci:hello.oci:1.4.2 oci:edge.oci:stable
+  larder copy --all-names oci:hello.oci oci-archive:hello.tar
+  larder copy oci:hello.oci:1.4.2 docker-archive:- | ssh edge podman load")]
 pub(crate) struct Args {
     /// Images to copy, then where to
     #[arg(value_names = ["SRC", "DST"], num_args = 2.., required = true)]
@@ -72,9 +74,13 @@ enum Share {
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     let request = request(&args, context)?;
-    match args.dry_run {
-        true => context.output.print(&PlanText(copy::plan(&context.run, &request)?)),
-        false => context.output.print(&Text(copy::execute(&context.run, &request)?)),
+    if args.dry_run {
+        return context.output.print(&PlanText(copy::plan(&context.run, &request)?));
+    }
+    let report = Text(copy::execute(&context.run, &request)?);
+    match request.destination.is_stream() {
+        true => context.output.beside().print(&report),
+        false => context.output.print(&report),
     }
 }
 
