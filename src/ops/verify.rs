@@ -1,8 +1,8 @@
-//! Proving every byte of a layout: what `verify` finds.
+//! Proving every byte of a store: what `verify` finds.
 //!
 //! Everything that can be reached from the chosen entries is read and hashed, documents are held against their rules, and configs against the
 //! manifests that name them; on request layers are decompressed and read as tar to their ends. What is wrong becomes a [`Finding`], never the
-//! end of the work: only a layout that cannot be opened, a name that does not exist and a request to stop are errors. Nothing is changed.
+//! end of the work: only a store that cannot be opened, a name that does not exist and a request to stop are errors. Nothing is changed.
 //!
 //! Memory grows with the number of descriptors, not with the size of blobs; with [`Depth::Layers`] also with the number of entries in the layers
 //! that are read at the same time. image-spec, image-layout.md, and the rules of [`crate::spec`] and [`crate::layer::tar`].
@@ -18,7 +18,7 @@ mod stray;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::FileType;
 use serde::Serialize;
@@ -27,8 +27,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Run;
 use crate::fsio::Dir;
 use crate::graph::find;
-use crate::spec::{Descriptor, Digest, Selector, shape, text};
-use crate::store::layout::{Layout, Options};
+use crate::spec::{Descriptor, Digest, Selector, shape};
+use crate::store::{Layout, Location, Options, Source, transport};
 
 pub(super) use finding::line;
 pub use finding::{Code, Finding, Severity};
@@ -38,13 +38,11 @@ use graph::Graph;
 /// What to verify.
 #[derive(Clone, Debug)]
 pub struct VerifyRequest {
-    /// The directory of the layout.
-    pub path: PathBuf,
-    /// The entry that is meant; with [`Selector::Only`] all of them, and what lies beside their content.
-    pub selector: Selector,
+    /// The layout or archive, and the entry in it that is meant; without one all of them, and what lies beside their content.
+    pub location: Location,
     /// How closely to look.
     pub depth: Depth,
-    /// How the layout is opened.
+    /// How it is opened.
     pub options: Options,
 }
 
@@ -61,8 +59,8 @@ pub enum Depth {
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
-    /// The layout.
-    pub layout: String,
+    /// The layout or archive.
+    pub location: String,
     /// How many digests the entries lead to.
     pub blobs: usize,
     /// How many bytes are what their digests say.
@@ -91,7 +89,9 @@ impl VerifyReport {
 /// What all steps work with.
 struct Verifier<'a> {
     run: &'a Run,
-    layout: Layout,
+    store: Box<dyn Source>,
+    /// Where the store is a layout: its directory, to look at files.
+    directory: Option<&'a Path>,
     graph: Graph,
     /// Each with the position in the graph of what it is about, so that the order does not depend on threads.
     findings: Vec<(usize, Finding)>,
@@ -105,20 +105,27 @@ struct Outcome {
     proved: Option<(Digest, u64)>,
 }
 
-/// Verifies a layout or one of its entries.
+/// Verifies a layout, an archive, or one of its entries.
 ///
-/// Kinds: those of [`Layout::open`] and [`Selector::select`], and `interrupted`. All else is a finding.
+/// Kinds: those of [`Transport::source`](crate::store::transport::Transport::source) and [`Selector::select`], and `interrupted`. All else is a finding.
 pub fn execute(run: &Run, request: &VerifyRequest) -> Result<VerifyReport> {
-    let layout = Layout::open(&request.path, request.options.clone())?;
-    let mut verifier = Verifier { run, layout, graph: Graph::default(), findings: Vec::new(), proved: BTreeMap::new() };
-    if let Some(entries) = verifier.entries(&request.selector)? {
+    let location = &request.location;
+    // A directory without its `oci-layout` is a damaged layout, and says how it is mended.
+    let directory = location.layout().ok().filter(|path| location.scheme().is_some() || path.is_dir());
+    let store: Box<dyn Source> = match directory {
+        Some(path) => Box::new(Layout::open(path, request.options.clone())?),
+        None => transport::source(location, &request.options)?,
+    };
+    let mut verifier = Verifier { run, store, directory, graph: Graph::default(), findings: Vec::new(), proved: BTreeMap::new() };
+    if let Some(entries) = verifier.entries(location.selector())? {
         let documents = verifier.graph.enter(entries);
         let images = verifier.walk(documents)?;
         let images = verifier.check_configs(images)?;
         verifier.check_blobs(&images, request.depth)?;
     }
-    if request.selector == Selector::Only {
+    if *location.selector() == Selector::Only {
         verifier.look_for_strays();
+        verifier.look_beside();
     }
     Ok(verifier.report(request))
 }
@@ -126,7 +133,7 @@ pub fn execute(run: &Run, request: &VerifyRequest) -> Result<VerifyReport> {
 impl Verifier<'_> {
     /// The entries that are meant; none where `index.json` cannot be read, which is a finding.
     fn entries(&mut self, selector: &Selector) -> Result<Option<Vec<Descriptor>>> {
-        let index = match self.layout.index() {
+        let index = match self.store.index() {
             Ok(index) => index,
             Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
             Err(error) => {
@@ -137,18 +144,18 @@ impl Verifier<'_> {
         };
         match selector {
             Selector::Only => Ok(Some(index.manifests)),
-            selector => match find::select(&self.layout, &index, selector) {
+            selector => match find::select(&*self.store, &index, selector) {
                 Ok(entry) => Ok(Some(vec![entry])),
-                Err(error) => Err(error.context(format!("cannot find what to verify in oci:{}", text::path(self.layout.path())))),
+                Err(error) => Err(error.context(format!("cannot find what to verify in {}", self.store.location()))),
             },
         }
     }
 
     fn code_of_index(&self, error: &Error) -> Code {
-        let kind = || Dir::open(self.layout.path()).and_then(|root| root.kind(Path::new(INDEX)));
+        let kind = |directory| Dir::open(directory).and_then(|root| root.kind(Path::new(INDEX))).ok().flatten();
         match error.kind() {
-            ErrorKind::Corrupt => match kind() {
-                Ok(Some(kind)) if kind != FileType::RegularFile => Code::NotAFile,
+            ErrorKind::Corrupt => match self.directory.and_then(kind) {
+                Some(kind) if kind != FileType::RegularFile => Code::NotAFile,
                 _ if shape::is_ambiguous(error) => Code::DocumentAmbiguous,
                 _ => Code::DocumentInvalid,
             },
@@ -159,6 +166,16 @@ impl Verifier<'_> {
 
     fn add(&mut self, position: usize, code: Code, severity: Severity, subject: &str, chain: Vec<String>, message: String) {
         self.findings.push((position, Finding { code, severity, subject: subject.to_owned(), chain, message }));
+    }
+
+    /// Warns of what the store itself has to remark.
+    fn look_beside(&mut self) {
+        let position = self.graph.positions().end;
+        let location = self.store.location();
+        match self.store.remarks() {
+            Ok(remarks) => remarks.into_iter().for_each(|remark| self.add(position, Code::Remark, Severity::Warning, &location, Vec::new(), remark)),
+            Err(error) => self.add(position, Code::Io, Severity::Error, &location, Vec::new(), finding::line(&error)),
+        }
     }
 
     fn take(&mut self, outcome: Outcome) {
@@ -175,7 +192,7 @@ impl Verifier<'_> {
         let findings = self.findings.into_iter().map(|(_, finding)| finding);
         let findings = findings.filter(|finding| seen.insert((finding.code, finding.subject.clone(), finding.message.clone()))).collect();
         VerifyReport {
-            layout: format!("oci:{}", text::path(&request.path)),
+            location: self.store.location(),
             blobs: self.graph.digests().len(),
             bytes: self.proved.values().fold(0, |sum, bytes| sum.saturating_add(*bytes)),
             damaged,

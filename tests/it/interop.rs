@@ -1,5 +1,6 @@
 //! Other tools read what larder writes, and larder reads what they write.
 
+mod archives;
 mod ours;
 mod theirs;
 

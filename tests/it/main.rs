@@ -3,6 +3,7 @@
 mod support;
 
 mod architecture;
+mod archive;
 mod bad_disk;
 mod build;
 mod build_paths;

@@ -81,7 +81,7 @@ fn all_names_that_are_not_whole_are_told() {
 fn a_sound_layout_is_found_sound() {
     let (_home, layout) = context::layout();
     let report = expect(&layout, &[], 0, &Vec::new());
-    assert_eq!((report["layout"].as_str(), report["blobs"].as_u64(), report["deep"].as_bool()), (Some(oci(&layout).as_str()), Some(4), Some(false)));
+    assert_eq!((report["location"].as_str(), report["blobs"].as_u64(), report["deep"].as_bool()), (Some(oci(&layout).as_str()), Some(4), Some(false)));
     let bytes: u64 = fs::read_dir(layout.join("blobs/sha256")).expect("there").map(|entry| entry.expect("there").metadata().expect("there").len()).sum();
     assert_eq!(report["bytes"], bytes);
     assert_eq!(expect(&layout, &["--deep"], 0, &Vec::new())["deep"], true);

@@ -1,5 +1,6 @@
 //! `larder verify`.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -14,7 +15,7 @@ use crate::ops::verify::{self, Code, Depth, Severity, VerifyReport, VerifyReques
 use crate::spec::{Digest, text};
 use crate::store::location::Location;
 
-/// Proves every byte of a layout, or of one image in it
+/// Proves every byte of a layout or an archive, or of one image in it
 ///
 /// Reads and hashes everything that the images lead to, holds documents against the rules of the specification, and lists all that is
 /// wrong. Ends with exit code 3 where it found damage, and with 1 where only the machine failed; warnings alone are no failure.
@@ -23,31 +24,27 @@ use crate::store::location::Location;
 Examples:
   larder verify oci:hello.oci
   larder verify --deep oci:out:hello:1
+  larder verify oci-archive:hello.tar
   larder verify --format json oci:out | jq -r '.findings[].subject'")]
 pub(crate) struct Args {
-    /// Layout, and optionally the one image in it that is meant
-    #[arg(value_name = "oci:DIR[:NAME|@DIGEST]")]
-    layout: String,
+    /// Layout or archive, and optionally the one image in it that is meant
+    #[arg(value_name = "LOCATION[:NAME|@DIGEST]")]
+    location: OsString,
     /// Also decompresses layers, compares them with their diff IDs and reads them as tar to the end
     #[arg(long)]
     deep: bool,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
-    let location = Location::parse(&args.layout)?;
-    let request = VerifyRequest {
-        path: location.layout()?.to_owned(),
-        selector: location.selector().clone(),
-        depth: if args.deep { Depth::Layers } else { Depth::Content },
-        options: context.layout_options(),
-    };
+    let location = Location::parse(&args.location)?;
+    let request = VerifyRequest { location, depth: if args.deep { Depth::Layers } else { Depth::Content }, options: context.layout_options() };
     let report = Text(verify::execute(&context.run, &request)?);
     context.output.print(&report)?;
     match report.0.verdict() {
         None => Ok(()),
         Some(kind) => {
-            let message = format!("{} in {}", count(report.0.findings.len(), "finding"), report.0.layout);
-            Err(Error::new(kind, message).subject(&report.0.layout))
+            let message = format!("{} in {}", count(report.0.findings.len(), "finding"), report.0.location);
+            Err(Error::new(kind, message).subject(&report.0.location))
         }
     }
 }

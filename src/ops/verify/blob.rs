@@ -93,7 +93,7 @@ impl Verifier<'_> {
     fn check_layer(&self, reading: &Reading, mut progress: impl FnMut(u64) + Send) -> Result<Outcome> {
         let descriptor = self.graph.descriptor(reading.position);
         let mut seen = 0;
-        let opened = self.layout.open_blob(descriptor);
+        let opened = self.store.open(descriptor);
         let examined = opened.and_then(|reader| {
             let both = |bytes| {
                 seen += bytes;
@@ -120,8 +120,8 @@ impl Verifier<'_> {
     pub(super) fn prove(&self, positions: &[usize], progress: impl FnMut(u64)) -> Result<Outcome> {
         let descriptor = self.graph.descriptor(positions[0]);
         let read = self
-            .layout
-            .open_blob(descriptor)
+            .store
+            .open(descriptor)
             .and_then(|reader| drain(Watched { inner: reader, cancel: self.run.cancel.clone(), progress }).map_err(|error| Error::io("cannot read it", error)));
         match read {
             Ok(()) => Ok(Outcome::proved(descriptor)),

@@ -75,7 +75,7 @@ impl Verifier<'_> {
             }
             return Ok((None, outcome));
         }
-        match self.layout.read(descriptor, limit) {
+        match self.store.read(descriptor, limit) {
             Ok(bytes) => Ok((Some(bytes), Outcome::proved(descriptor))),
             Err(error) => Ok((None, blob::damaged(&self.graph, &[position], error)?)),
         }
@@ -107,9 +107,11 @@ impl Verifier<'_> {
             let finding = Finding { code, severity: Severity::Warning, subject: digest.to_string(), chain: graph.chain_below(parent), message };
             (parent, finding)
         };
-        let found = match self.layout.has(subject) {
-            Ok(true) => return,
-            Ok(false) => warn(&self.graph, &subject.digest, Code::BlobMissing, "what the document is attached to is not in the layout".to_owned()),
+        let found = match self.store.open(subject) {
+            Ok(_) => return,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                warn(&self.graph, &subject.digest, Code::BlobMissing, "what the document is attached to is not there".to_owned())
+            }
             Err(error) => warn(&self.graph, &subject.digest, Code::of_content(&error), finding::line(&error)),
         };
         self.findings.push(found);

@@ -13,7 +13,7 @@ pub struct Finding {
     pub code: Code,
     /// How bad it is.
     pub severity: Severity,
-    /// The digest, or the path in the layout, of what is wrong.
+    /// The digest, the path in the layout, or the store, of what is wrong.
     pub subject: String,
     /// What leads to the subject: the name of the entry, where it has one, and then the digests of the documents, outermost first.
     pub chain: Vec<String>,
@@ -101,6 +101,8 @@ codes! {
     NestingTooDeep = "nesting-too-deep", Corrupt;
     /// Something below `blobs` is not named by a digest.
     UnexpectedFile = "unexpected-file", Corrupt;
+    /// An archive holds something twice, or bytes where no reader looks.
+    Remark = "remark", Corrupt;
     /// The machine failed, so that nothing is known of the content.
     Io = "io", Io;
 }

@@ -13,9 +13,10 @@ use super::{Code, Finding, Severity, Verifier, finding};
 const BLOBS: &str = "blobs";
 
 impl Verifier<'_> {
-    /// Lists `blobs` and warns of everything whose name and type are not those of content.
+    /// Lists `blobs` of a layout and warns of everything whose name and type are not those of content.
     pub(super) fn look_for_strays(&mut self) {
-        let listed = Dir::open(self.layout.path()).and_then(|root| self.strays(&root));
+        let Some(directory) = self.directory else { return };
+        let listed = Dir::open(directory).and_then(|root| self.strays(&root));
         let position = self.graph.positions().end;
         let found = listed.unwrap_or_else(|error| vec![unreadable(Path::new(BLOBS), &error)]);
         self.findings.extend(found.into_iter().map(|finding| (position, finding)));

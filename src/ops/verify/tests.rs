@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod archive;
 mod damage;
 mod deep;
 
@@ -88,7 +89,13 @@ impl Bench {
     }
 
     fn request(&self, selector: Selector, depth: Depth) -> VerifyRequest {
-        VerifyRequest { path: self.layout.path().to_owned(), selector, depth, options: Options::default() }
+        let rest = match selector {
+            Selector::Only => String::new(),
+            Selector::Name(name) => format!(":{name}"),
+            Selector::Digest(digest) => format!("@{digest}"),
+        };
+        let location = Location::parse(format!("oci:{}{rest}", self.layout.path().display())).unwrap();
+        VerifyRequest { location, depth, options: Options::default() }
     }
 
     fn verify(&self, depth: Depth) -> VerifyReport {
@@ -168,7 +175,7 @@ fn the_report_is_the_agreed_json() {
     fs::remove_file(bench.path(&image.layers[0])).unwrap();
     let report = serde_json::to_value(bench.verify(Depth::Content)).unwrap();
     let expected = json!({
-        "layout": format!("oci:{}", bench.layout.path().display()),
+        "location": format!("oci:{}", bench.layout.path().display()),
         "blobs": 3,
         "bytes": image.config.size + image.manifest.size,
         "findings": [{
@@ -213,7 +220,7 @@ fn the_worst_kind_is_the_verdict() {
     let finding = |code, severity| Finding { code, severity, subject: String::new(), chain: Vec::new(), message: String::new() };
     let verdict = |codes: &[Code]| {
         let findings = codes.iter().map(|code| finding(*code, Severity::Error)).chain([finding(Code::BlobMissing, Severity::Warning)]).collect();
-        VerifyReport { layout: String::new(), blobs: 0, bytes: 0, damaged: Vec::new(), findings, deep: false }.verdict()
+        VerifyReport { location: String::new(), blobs: 0, bytes: 0, damaged: Vec::new(), findings, deep: false }.verdict()
     };
     assert_eq!(verdict(&[]), None);
     assert_eq!(verdict(&[Code::UnsupportedDigest]), Some(ErrorKind::Unsupported));

@@ -18,8 +18,8 @@ use crate::spec::{
     Algorithm, Descriptor, DiffId, Document, History, ImageConfig, ImageIndex, ImageManifest, ImageName, MediaType, Platform, Selector, annotation, json,
     limits,
 };
-use crate::store::Destination as _;
 use crate::store::layout::{Layout, Options};
+use crate::store::{Destination as _, Location};
 
 pub(super) type Layer = (Descriptor, DiffId);
 
@@ -123,8 +123,7 @@ impl Sample {
     pub(super) fn edited(&self, request: &EditRequest) -> EditReport {
         let report = self.edit(request).unwrap_or_else(|error| panic!("{error}: {:?}", error.causes()));
         let verify = VerifyRequest {
-            path: self.layout.path().to_owned(),
-            selector: Selector::Digest(report.digest.clone()),
+            location: Location::parse(format!("oci:{}@{}", self.layout.path().display(), report.digest)).expect("a location"),
             depth: Depth::Layers,
             options: Options::default(),
         };
