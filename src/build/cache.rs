@@ -33,6 +33,15 @@ const MAX_LAYOUTS: usize = 4;
 #[derive(Clone, Debug)]
 pub struct Cache {
     root: PathBuf,
+    feeding: Feeding,
+}
+
+/// Whether a cache learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Feeding {
+    Learns,
+    /// What is built now is gone soon: remembering it would crowd out what stays.
+    LooksOnly,
 }
 
 /// A layer that was built before.
@@ -55,7 +64,13 @@ pub struct Lineage(pub [u8; 32]);
 impl Cache {
     /// The cache in a directory, which is made when something is first kept.
     pub fn at(directory: &Path) -> Self {
-        Cache { root: directory.join("v1") }
+        Cache { root: directory.join("v1"), feeding: Feeding::Learns }
+    }
+
+    /// The same cache for a build whose layout is gone afterwards: it is looked at and learns nothing.
+    #[must_use]
+    pub fn unfed(&self) -> Self {
+        Cache { root: self.root.clone(), feeding: Feeding::LooksOnly }
     }
 
     /// The layer of a recipe, if it is known.
@@ -113,7 +128,10 @@ impl Cache {
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        durable::replace_path(path, bytes, 0o600)
+        match self.feeding {
+            Feeding::Learns => durable::replace_path(path, bytes, 0o600),
+            Feeding::LooksOnly => Ok(()),
+        }
     }
 
     fn layer_path(&self, recipe: &Recipe) -> PathBuf {

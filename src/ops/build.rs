@@ -1,7 +1,10 @@
-//! Building an image into one or more layouts.
+//! Building an image into one or more layouts and archives.
+
+mod staging;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -9,13 +12,17 @@ use serde_json::{Value, json};
 use crate::build::place;
 use crate::build::spec::Level;
 use crate::build::{self, BuildPlan, BuildSpec, Built, Cache, Origin, Shape};
+use crate::copy::{self, CopyPlan, CopyRequest, How, Names, Platforms, Reading, Referrers, Wanted};
 use crate::error::{Error, Result};
 use crate::exec::Run;
 use crate::fsio::durable;
 use crate::spec::name::ImageName;
-use crate::spec::{Descriptor, Digest, Platform, json};
-use crate::store::Destination;
+use crate::spec::{Descriptor, Digest, ImageIndex, Platform, Selector, json};
 use crate::store::layout::{Layout, Options};
+use crate::store::transport::{self, LAYOUT};
+use crate::store::{Destination as _, Location, Source};
+
+use staging::Staging;
 
 /// What to build and where to.
 #[derive(Clone, Debug)]
@@ -24,7 +31,7 @@ pub struct BuildRequest {
     pub spec: BuildSpec,
     /// The platform of this machine, for specifications that name none.
     pub host: Platform,
-    /// The layouts to write.
+    /// The layouts and archives to write.
     pub outputs: Vec<Output>,
     /// Whether there is an index around a single platform too.
     pub shape: Shape,
@@ -32,15 +39,15 @@ pub struct BuildRequest {
     pub cache: Option<Cache>,
     /// Where to write metadata in buildx's form.
     pub metadata_file: Option<PathBuf>,
-    /// How layouts are opened.
+    /// How stores are opened.
     pub options: Options,
 }
 
-/// A layout to write, and the names there.
+/// A layout or an archive to write, and the names there.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// The directory.
-    pub path: PathBuf,
+    /// Where it is. A name in it is not looked at.
+    pub location: Location,
     /// A name for this output only, instead of the image's names.
     pub name: Option<ImageName>,
 }
@@ -54,7 +61,7 @@ pub struct BuildReport {
     pub media_type: String,
     /// The names.
     pub names: Vec<String>,
-    /// The layouts.
+    /// The layouts and archives.
     pub outputs: Vec<String>,
     /// The images, in the order of the index.
     pub images: Vec<ImageReport>,
@@ -101,7 +108,7 @@ pub struct LayerReport {
 pub struct BuildPlanReport {
     /// The names.
     pub names: Vec<String>,
-    /// The layouts that would be written.
+    /// The layouts and archives that would be written.
     pub outputs: Vec<String>,
     /// The platforms, in order.
     pub platforms: Vec<PlatformPlanReport>,
@@ -161,33 +168,123 @@ pub fn plan(run: &Run, request: &BuildRequest) -> Result<BuildPlanReport> {
     })
 }
 
-/// Builds into the first layout, copies to the others, and then gives the names.
+/// Builds into the first layout, copies to the others, writes the archives one after the other, and then gives the names in the layouts. Without a layout among the
+/// outputs there is one for a while, beside the first archive.
 ///
-/// Fails before anything is written when the specification cannot be met. After any failure the layouts have the names they had.
+/// Fails before anything is written when the specification cannot be met. After any failure the layouts have the names they had, and no archive is half written.
 pub fn execute(run: &Run, request: &BuildRequest) -> Result<BuildReport> {
-    let Some((first, others)) = request.outputs.split_first() else {
+    if request.outputs.is_empty() {
         return Err(Error::usage("there is nothing to write to").hint("add an output: -o oci:DIR"));
-    };
+    }
     let (names, plan) = prepare(run, request)?;
-    let layout = Layout::ensure(&first.path, request.options.clone())?;
-    let built = build::execute(run, &plan, request.shape, &layout, request.cache.as_ref(), &request.options)?;
-    let mut layouts = vec![layout];
-    for output in others {
-        let other = Layout::ensure(&output.path, request.options.clone())?;
-        build::copy(run, &built, &layouts[0], &other).map_err(|error| error.context(format!("cannot copy the image to oci:{}", output.path.display())))?;
-        layouts.push(other);
+    let (layouts, archives): (Vec<&Output>, Vec<&Output>) = request.outputs.iter().partition(|output| output.is_layout());
+    for output in &archives {
+        // What cannot be written is known before anything is built.
+        drop(transport::destination(&output.location, &request.options)?);
     }
-    run.cancel.check()?;
-    for (layout, output) in layouts.iter().zip(&request.outputs) {
-        let names = output.name.as_ref().map_or(names.as_slice(), std::slice::from_ref);
-        let entries: Vec<Descriptor> = names.iter().map(|name| named(&built.root, name)).collect();
-        layout.commit(&entries)?;
-    }
+    let built = match layouts.split_first() {
+        Some((first, others)) => into_layouts(run, request, &plan, &names, (first, others), &archives)?,
+        None => {
+            let staging = Staging::create(staging_place(&archives, &request.options), &request.options)?;
+            let cache = request.cache.as_ref().map(Cache::unfed);
+            let built = build::execute(run, &plan, request.shape, staging.layout(), cache.as_ref(), &request.options)?;
+            archives.iter().try_for_each(|output| pack(run, request, staging.layout(), &built, output, &names))?;
+            built
+        }
+    };
     let report = report(request, &plan, &built, &names);
     if let Some(path) = &request.metadata_file {
         durable::replace_path(path, &json::canonical(&metadata(&built, request, &names))?, 0o644)?;
     }
     Ok(report)
+}
+
+/// Builds into the first layout and brings the image from there to everywhere else.
+fn into_layouts(
+    run: &Run,
+    request: &BuildRequest,
+    plan: &BuildPlan,
+    names: &[ImageName],
+    (first, others): (&Output, &[&Output]),
+    archives: &[&Output],
+) -> Result<Built> {
+    let layout = Layout::ensure(first.location.path(), request.options.clone())?;
+    let built = build::execute(run, plan, request.shape, &layout, request.cache.as_ref(), &request.options)?;
+    let mut layouts = vec![(layout, first)];
+    for output in others {
+        let other = Layout::ensure(output.location.path(), request.options.clone())?;
+        build::copy(run, &built, &layouts[0].0, &other).map_err(|error| error.context(format!("cannot copy the image to {}", output.shown())))?;
+        layouts.push((other, output));
+    }
+    archives.iter().try_for_each(|output| pack(run, request, &layouts[0].0, &built, output, names))?;
+    run.cancel.check()?;
+    for (layout, output) in &layouts {
+        let entries: Vec<Descriptor> = output.names(names).iter().map(|name| named(&built.root, name)).collect();
+        layout.commit(&entries)?;
+    }
+    Ok(built)
+}
+
+/// Copies the image into an archive, under the names it is to have there.
+fn pack(run: &Run, request: &BuildRequest, from: &Layout, built: &Built, output: &Output, names: &[ImageName]) -> Result<()> {
+    let source = Unnamed { layout: from, root: &built.root };
+    let wanted = Wanted::One(Selector::Only, Names::New(output.names(names).to_vec()));
+    let wanted = CopyRequest { source: &source, wanted: &wanted, platforms: &Platforms::All, referrers: Referrers::Left };
+    let how = How { sharing: None, reading: Reading::Copied };
+    let packed = CopyPlan::new(run, &wanted).and_then(|plan| {
+        let archive = transport::destination(&output.location, &request.options)?;
+        copy::execute(run, &[plan], &*archive, how)
+    });
+    packed.map(drop).map_err(|error| error.context(format!("cannot copy the image to {}", output.shown())))
+}
+
+/// Where a layout for a while is: beside the first archive that is a file, so that there is as much room as for that.
+fn staging_place<'a>(archives: &[&'a Output], options: &'a Options) -> &'a Path {
+    let file = archives.iter().find(|output| !output.location.is_stream());
+    let parent = file.map_or(Some(options.temporary.as_path()), |output| output.location.path().parent());
+    parent.filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A layout as a source of one image that has no name there yet.
+struct Unnamed<'a> {
+    layout: &'a Layout,
+    root: &'a Descriptor,
+}
+
+impl Source for Unnamed<'_> {
+    fn location(&self) -> String {
+        Source::location(self.layout)
+    }
+
+    fn index(&self) -> Result<ImageIndex> {
+        Ok(ImageIndex::new(vec![self.root.clone()]))
+    }
+
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
+        self.layout.open(descriptor)
+    }
+
+    fn open_unproved(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
+        self.layout.open_unproved(descriptor)
+    }
+}
+
+impl Output {
+    /// Whether it is a layout, which is what a path without a scheme is unless an archive lies there.
+    fn is_layout(&self) -> bool {
+        let transport = transport::of(&self.location).map(|transport| transport.scheme());
+        transport.map_or(self.location.scheme().is_none(), |scheme| scheme == LAYOUT)
+    }
+
+    /// The names there, where the image has `names`.
+    fn names<'a>(&'a self, names: &'a [ImageName]) -> &'a [ImageName] {
+        self.name.as_ref().map_or(names, std::slice::from_ref)
+    }
+
+    /// The location without a name.
+    fn shown(&self) -> String {
+        self.location.store().to_string()
+    }
 }
 
 fn named(root: &Descriptor, name: &ImageName) -> Descriptor {
@@ -277,7 +374,7 @@ fn report(request: &BuildRequest, plan: &BuildPlan, built: &Built, names: &[Imag
 fn all_names(names: &[ImageName], outputs: &[Output]) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for output in outputs {
-        for name in output.name.as_ref().map_or(names, std::slice::from_ref) {
+        for name in output.names(names) {
             let shown = name.as_str().to_owned();
             if !all.contains(&shown) {
                 all.push(shown);
@@ -288,7 +385,7 @@ fn all_names(names: &[ImageName], outputs: &[Output]) -> Vec<String> {
 }
 
 fn locations(outputs: &[Output]) -> Vec<String> {
-    outputs.iter().map(|output| format!("oci:{}", output.path.display())).collect()
+    outputs.iter().map(Output::shown).collect()
 }
 
 /// The file that buildx writes with `--metadata-file` and that other tools read.

@@ -97,6 +97,44 @@ fn arc_19_the_bytes_do_not_depend_on_threads_sources_or_where_they_go() {
 }
 
 #[test]
+fn what_is_built_into_an_archive_is_what_a_copy_would_be() {
+    let place = Place::new();
+    let context = checkout("testdata/hello");
+    let build = |arguments: &[&str]| succeeded(&[&["build", context.to_str().expect("UTF-8"), "--no-cache", "--quiet"], arguments].concat());
+    for scheme in SCHEMES {
+        succeeded(&["copy", "--quiet", "--all-names", &place.at("oci", "hello"), &place.at(scheme, "copied")]);
+        build(&["-o", &place.at(scheme, "built")]);
+        assert!(place.bytes("built") == place.bytes("copied"), "{scheme}");
+        build(&["-o", &place.at(scheme, "beside"), "-o", &place.at("oci", "layout"), "-o", &place.at(scheme, "named:other")]);
+        assert!(place.bytes("beside") == place.bytes("copied"), "{scheme}");
+        assert_eq!(names(&place.at(scheme, "named")), ["other"]);
+        assert_eq!(read_index(&place.path("layout")), read_index(&place.path("hello")));
+        assert_layout_is_sound(&place.path("layout"));
+        let output =
+            larder().args(["build", context.to_str().expect("UTF-8"), "--no-cache", "--quiet", "-o", &format!("{scheme}:-")]).output().expect("it starts");
+        assert!(output.status.success() && output.stdout == place.bytes("copied"), "{scheme}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("{scheme}:-")));
+        // The layout that was there for a while is gone.
+        let left: Vec<_> = fs::read_dir(place.0.path()).expect("there").map(|entry| entry.expect("there").file_name().into_string().expect("UTF-8")).collect();
+        assert_eq!(left.len(), 6, "{left:?}");
+        ["copied", "built", "beside", "named"].iter().for_each(|name| fs::remove_file(place.path(name)).expect("there"));
+        fs::remove_dir_all(place.path("layout")).expect("there");
+    }
+}
+
+#[test]
+fn nothing_is_built_for_an_output_that_cannot_be_written() {
+    let place = Place::new();
+    fs::write(place.path("notes"), "not an archive").expect("writable");
+    let context = checkout("testdata/hello");
+    let arguments =
+        ["build", context.to_str().expect("UTF-8"), "--no-cache", "--quiet", "-o", &place.at("oci", "new"), "-o", &place.at("oci-archive", "notes")];
+    assert_eq!(failure(&arguments)["code"], "conflict");
+    assert!(!place.path("new").exists());
+    assert_eq!(place.bytes("notes"), b"not an archive");
+}
+
+#[test]
 fn stdout_carries_the_archive_and_stderr_the_report() {
     let place = Place::new();
     for (format, report) in [("text", "copied to oci-archive:-"), ("json", r#"{"destination":"oci-archive:-""#)] {

@@ -20,10 +20,10 @@ use crate::error::{Error, IoContext, Result};
 use crate::layer::Codec;
 use crate::ops::build::{self, BuildPlanReport, BuildReport, BuildRequest, Output};
 use crate::spec::name::ImageName;
-use crate::spec::{Platform, text};
+use crate::spec::{Platform, Selector, text};
 use crate::store::location::Location;
 
-/// Builds an image for one or more platforms into an OCI image layout
+/// Builds an image for one or more platforms into an OCI image layout or an archive
 ///
 /// What to build comes from CONTEXT/larder.toml, from flags, or from both: flags replace or add to what the file says.
 /// Layers from flags stand above those of the file: --rootfs first, then --tar, then one layer with everything from --copy.
@@ -32,7 +32,9 @@ use crate::store::location::Location;
 Examples:
   larder build testdata/hello -o oci:hello.oci
   larder build --copy dist/{arch}/=/usr/local/bin/ --entrypoint /usr/local/bin/hello \\
-      --platform linux/amd64,linux/arm64 -t hello:1 -o oci:out")]
+      --platform linux/amd64,linux/arm64 -t hello:1 -o oci:out
+  larder build testdata/hello -o oci-archive:hello.tar
+  larder build testdata/hello -o docker-archive:- | podman load")]
 pub(crate) struct Args {
     /// Directory with the larder.toml; source paths are relative to it
     #[arg(value_name = "CONTEXT", default_value = ".")]
@@ -40,8 +42,8 @@ pub(crate) struct Args {
     /// The specification, where it is not CONTEXT/larder.toml
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Layout to write, and optionally the name there; may be repeated
-    #[arg(long, short, value_name = "oci:DIR[:NAME]")]
+    /// Layout or archive to write, and optionally the name there; may be repeated
+    #[arg(long, short, value_name = "LOCATION[:NAME]")]
     output: Vec<String>,
     /// Name of the image; replaces the file's tags; may be repeated
     #[arg(long, short, value_name = "NAME[:TAG]")]
@@ -85,7 +87,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     if dry_run {
         return context.output.print(&PlanText(build::plan(&context.run, &request)?));
     }
-    context.output.print(&Text(build::execute(&context.run, &request)?))
+    let report = Text(build::execute(&context.run, &request)?);
+    match request.outputs.iter().any(|output| output.location.is_stream()) {
+        true => context.output.beside().print(&report),
+        false => context.output.print(&report),
+    }
 }
 
 fn request(args: Args, context: &Context) -> Result<BuildRequest> {
@@ -106,7 +112,11 @@ fn request(args: Args, context: &Context) -> Result<BuildRequest> {
 
 fn output(written: &str) -> Result<Output> {
     let location = Location::parse(written).map_err(|error| error.context(format!("cannot write to `{}`", text::shown(written))))?;
-    Ok(Output { path: location.layout()?.to_owned(), name: location.name().map(ImageName::verbatim).transpose()? })
+    if matches!(location.selector(), Selector::Digest(_)) {
+        return Err(Error::usage(format!("`{location}` has a digest, which follows from what is built")).hint("write a name or nothing after the path"));
+    }
+    let name = location.name().map(ImageName::verbatim).transpose()?;
+    Ok(Output { location, name })
 }
 
 /// The file's specification with the flags on top.
