@@ -2,15 +2,18 @@
 //!
 //! Relies on nothing but the error type. Everything above receives one [`Run`] and takes no thread, clock or terminal from elsewhere.
 
+mod ahead;
 pub mod cancel;
 pub mod events;
 pub mod pool;
 pub mod timestamps;
+pub mod watched;
 
 pub use cancel::Cancel;
 pub use events::{Event, Events, Observer, Silent, Task};
 pub use pool::Pool;
 pub use timestamps::{Clock, Timestamps};
+pub use watched::Watched;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

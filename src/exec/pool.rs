@@ -1,20 +1,23 @@
 //! Threads: the only file that names rayon or starts a thread.
 //!
-//! Three shapes of parallel work, each of which returns results in the order of its input, so that thread count and timing
+//! Four shapes of parallel work, each of which returns results in the order of its input, so that thread count and timing
 //! never show in what an operation makes:
 //!
 //! * [`Pool::try_map`]: many independent pieces of computing.
 //! * [`Pool::concurrently`]: a few operations that block or use the pool themselves.
 //! * [`Pool::pipeline`]: one ordered stream of items, transformed in parallel, in bounded memory.
+//! * [`Pool::read_ahead`]: several streams of bytes read one after the other, and filled ahead in parallel, in bounded memory.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::Cancel;
+use crate::exec::{Cancel, ahead};
 
 /// The threads of a process and the memory that bounds what is in flight in all pipelines together.
 pub struct Pool {
@@ -185,6 +188,62 @@ impl Pool {
             produced.and(consumed)
         })
     }
+
+    /// Reads several streams one after the other on the calling thread. With more than one worker, threads of their own open the streams in order and fill this one
+    /// and the next ones ahead; `open` may take its time and use no pool.
+    ///
+    /// `consume` receives the position of a stream and the stream; where it breaks, or fails, the others are not read. A failure of `open` is what reading its
+    /// stream fails with.
+    pub fn read_ahead<'a, S: Send>(
+        &self,
+        streams: Vec<S>,
+        open: impl Fn(S) -> Result<Box<dyn Read + Send + 'a>> + Sync,
+        mut consume: impl FnMut(usize, &mut dyn Read) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        if self.jobs.get() == 1 {
+            for (position, stream) in streams.into_iter().enumerate() {
+                if consume(position, &mut *open(stream)?)?.is_break() {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        let lanes = streams.len().min(self.jobs.get()).min(MAX_CONCURRENT);
+        let (feeds, readers): (Vec<_>, Vec<_>) = streams.iter().map(|_| ahead::stream()).unzip();
+        let queue = Mutex::new(streams.into_iter().zip(feeds));
+        // A stream is begun only when an earlier one has been read, so that memory does not grow with their number.
+        let (permit, permits) = mpsc::channel();
+        let permits = Mutex::new(permits);
+        thread::scope(|scope| {
+            for _ in 0..lanes {
+                spawn(scope, "larder-ahead", || {
+                    while lock(&permits).recv().is_ok() {
+                        let next = lock(&queue).next();
+                        let Some((stream, feed)) = next else { return };
+                        match open(stream) {
+                            Ok(reader) => feed.fill(reader),
+                            Err(error) => feed.fail(error.into()),
+                        }
+                    }
+                })?;
+            }
+            // Once this thread is through, the permits and the readers that are left are gone, and every lane comes to its end.
+            let permit = permit;
+            (0..lanes).for_each(|_| allow(&permit));
+            for (position, mut reader) in readers.into_iter().enumerate() {
+                if consume(position, &mut reader)?.is_break() {
+                    break;
+                }
+                allow(&permit);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Lets one more stream begin. Nobody is there to begin it where all have been.
+fn allow(permit: &mpsc::Sender<()>) {
+    let _ = permit.send(());
 }
 
 impl std::fmt::Debug for Pool {
@@ -370,6 +429,43 @@ mod tests {
                 },
             )
             .expect("no error");
+        }
+    }
+
+    #[test]
+    fn read_ahead_reads_streams_in_order_and_opens_few_ahead() {
+        for jobs in [1, 2, 16] {
+            let opened = AtomicUsize::new(0);
+            let mut read = Vec::new();
+            let open = |n: u8| {
+                opened.fetch_add(1, Ordering::Relaxed);
+                Ok(Box::new(std::io::repeat(n).take(1_000_000)) as Box<dyn Read + Send>)
+            };
+            let outcome = pool(jobs).read_ahead((0..100).collect(), open, |position, reader| {
+                let mut bytes = Vec::new();
+                // The third is left in the middle.
+                reader.take(if position == 2 { 10 } else { u64::MAX }).read_to_end(&mut bytes).expect("whole");
+                assert!(bytes.iter().all(|byte| usize::from(*byte) == position));
+                read.push(bytes.len());
+                Ok(if position == 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            });
+            outcome.expect("no error");
+            assert_eq!(read, [1_000_000, 1_000_000, 10, 1_000_000, 1_000_000]);
+            assert!(opened.into_inner() <= 4 + jobs.min(MAX_CONCURRENT), "no more than one for each lane ahead");
+        }
+    }
+
+    #[test]
+    fn read_ahead_ends_at_a_failure_of_either_side() {
+        for jobs in [1, 2, 16] {
+            let open = |n: u32| {
+                if n == 3 { Err(Error::corrupt("open")) } else { Ok(Box::new(std::io::repeat(0).take(50_000_000)) as Box<dyn Read + Send>) }
+            };
+            let drain = |reader: &mut dyn Read| std::io::copy(reader, &mut std::io::sink()).map_err(|error| Error::io("read", error));
+            let error = pool(jobs).read_ahead((0..6).collect(), open, |_, reader| drain(reader).map(|_| ControlFlow::Continue(()))).expect_err("fails");
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            let error = pool(jobs).read_ahead((0..3).collect(), open, |_, _| Err(Error::conflict("consume"))).expect_err("fails");
+            assert_eq!(error.message(), "consume");
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 
 use crate::error::{Error, Result};
-use crate::exec::{Cancel, Task};
+use crate::exec::{Task, Watched};
 use crate::spec::{Compression, DiffId, Digest, Kind};
 
 use super::config::Configured;
@@ -99,7 +99,7 @@ impl Verifier<'_> {
                 seen += bytes;
                 progress(bytes);
             };
-            layer::examine(reading.compression, Watched { inner: reader, cancel: self.run.cancel.clone(), progress: both })
+            layer::examine(reading.compression, Watched::new(reader, self.run.cancel.clone(), both))
         });
         let mut outcome = Outcome::default();
         match examined {
@@ -122,7 +122,7 @@ impl Verifier<'_> {
         let read = self
             .store
             .open(descriptor)
-            .and_then(|reader| drain(Watched { inner: reader, cancel: self.run.cancel.clone(), progress }).map_err(|error| Error::io("cannot read it", error)));
+            .and_then(|reader| drain(Watched::new(reader, self.run.cancel.clone(), progress)).map_err(|error| Error::io("cannot read it", error)));
         match read {
             Ok(()) => Ok(Outcome::proved(descriptor)),
             Err(error) => damaged(&self.graph, positions, error),
@@ -178,21 +178,5 @@ fn drain(mut reader: impl Read) -> io::Result<()> {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
-    }
-}
-
-/// A reader that can be stopped and tells how far it is.
-struct Watched<R, F> {
-    inner: R,
-    cancel: Cancel,
-    progress: F,
-}
-
-impl<R: Read, F: FnMut(u64)> Read for Watched<R, F> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.cancel.check()?;
-        let count = self.inner.read(buffer)?;
-        (self.progress)(count as u64);
-        Ok(count)
     }
 }
