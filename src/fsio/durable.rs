@@ -149,6 +149,19 @@ fn can_be_named(file: &File) -> bool {
     rustix::fs::statat(CWD, place::handle(file), AtFlags::empty()).is_ok()
 }
 
+/// Renames the directory `from` in `dir` to `to` in `dir`, which must be free or an empty directory. Fails with kind `conflict` where it is something else.
+pub fn rename_dir(dir: &Dir, from: &Path, to: &Path) -> Result<()> {
+    let path = dir.path().join(to);
+    match rustix::fs::renameat(dir, from, dir, to) {
+        Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {
+            Err(crate::Error::conflict(format!("{} is there already and is no empty directory", crate::spec::text::path(&path))))
+        }
+        Err(Errno::BUSY) => Err(crate::Error::conflict(format!("{} is in use as a mount point", crate::spec::text::path(&path)))),
+        outcome => outcome.at("write", &path),
+    }
+    .map_err(|error| error.subject(crate::spec::text::path(&path)))
+}
+
 /// Makes the names in `dir` durable. File systems that cannot do this for directories (some network file systems) are tolerated.
 pub fn sync_dir(dir: &Dir) -> Result<()> {
     match rustix::io::retry_on_intr(|| rustix::fs::fsync(dir)) {

@@ -9,7 +9,9 @@ pub mod durable;
 pub mod lock;
 pub mod place;
 pub mod regular;
+pub mod remove;
 pub mod stamp;
+pub mod temp_dir;
 pub mod verify;
 pub mod write_back;
 
@@ -17,5 +19,6 @@ pub use dir::Dir;
 pub use lock::{Lock, Patience};
 pub use place::Placed;
 pub use regular::Regular;
+pub use temp_dir::TempDir;
 pub use verify::{Mismatch, VerifyingReader};
 pub use write_back::WriteBack;
