@@ -21,6 +21,7 @@
 //!
 //! Relies on `exec` for threads and on `store` for the blob that is written. Image-spec, layer.md.
 
+pub mod apply;
 pub mod builder;
 pub mod changeset;
 mod chunk;
@@ -31,6 +32,7 @@ mod gzip;
 mod raw;
 pub mod recompress;
 pub mod reuse;
+pub mod stack;
 pub mod stored;
 mod stream;
 pub mod tree;
