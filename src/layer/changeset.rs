@@ -87,10 +87,16 @@ pub enum XattrRule {
 
 impl XattrRule {
     fn keeps(self, name: &[u8]) -> bool {
-        const MACHINE: [&[u8]; 7] =
-            [b"security.selinux", b"security.ima", b"security.evm", b"security.SMACK64", b"system.nfs4_acl", b"trusted.overlay.", b"user.overlay."];
-        self == XattrRule::Keep && !MACHINE.iter().any(|prefix| name.starts_with(prefix))
+        self == XattrRule::Keep && !is_of_machine(name)
     }
+}
+
+/// Whether an extended attribute belongs to a machine and not to a file that moves between machines: security labels of its policy, integrity seals, and
+/// overlayfs' own.
+pub fn is_of_machine(name: &[u8]) -> bool {
+    const MACHINE: [&[u8]; 7] =
+        [b"security.selinux", b"security.ima", b"security.evm", b"security.SMACK64", b"system.nfs4_acl", b"trusted.overlay.", b"user.overlay."];
+    MACHINE.iter().any(|prefix| name.starts_with(prefix))
 }
 
 impl Node {

@@ -36,6 +36,7 @@ pub mod stack;
 pub mod stored;
 mod stream;
 pub mod tree;
+pub mod unpack;
 pub mod whiteout;
 
 pub use builder::Layer;
