@@ -112,7 +112,7 @@ pub fn execute(run: &Run, plans: &[CopyPlan<'_>], destination: &dyn Destination,
         }
     }
     for (height, items) in levels {
-        run.pool.concurrently(items, |item| match height {
+        run.pool.waiting(items, |item| match height {
             0 if lacks.contains(&item.descriptor.digest) => execution.carry(item),
             _ => execution.put_again(item, lacks.contains(&item.descriptor.digest)),
         })?;

@@ -31,6 +31,9 @@ pub struct Pool {
 /// Pipelines that run at the same time share the threads; more of them only cost memory.
 const MAX_CONCURRENT: usize = 8;
 
+/// Operations that wait leave the processor to others.
+const WAITING_PER_JOB: usize = 4;
+
 /// Bytes of items in flight in all pipelines, however many workers there are. What they become is in memory as well, at most as large again.
 const IN_FLIGHT: usize = 96 << 20;
 
@@ -84,7 +87,16 @@ impl Pool {
     /// Runs `f` on every item, several at once, each on a thread of its own, so that `f` may block or use the pool.
     /// Results and errors as in [`Pool::try_map`].
     pub fn concurrently<T: Send, R: Send>(&self, items: Vec<T>, f: impl Fn(T) -> Result<R> + Sync) -> Result<Vec<R>> {
-        let lanes = items.len().min(self.jobs.get()).min(MAX_CONCURRENT);
+        self.in_lanes(self.jobs.get(), items, f)
+    }
+
+    /// As [`Pool::concurrently`], for operations that mostly wait for a disk: a file system brings many small files to the disk in the time of a few.
+    pub fn waiting<T: Send, R: Send>(&self, items: Vec<T>, f: impl Fn(T) -> Result<R> + Sync) -> Result<Vec<R>> {
+        self.in_lanes(WAITING_PER_JOB * self.jobs.get(), items, f)
+    }
+
+    fn in_lanes<T: Send, R: Send>(&self, most: usize, items: Vec<T>, f: impl Fn(T) -> Result<R> + Sync) -> Result<Vec<R>> {
+        let lanes = items.len().min(most).min(MAX_CONCURRENT);
         if lanes < 2 {
             return items.into_iter().map(f).collect();
         }

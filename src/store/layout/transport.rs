@@ -13,8 +13,9 @@ use crate::store::{Destination, Options, Sharing, Source, entries};
 use super::blob::is_manifest;
 use super::{FILE_MODE, HEADER, Layout};
 
-/// What is read at once while content is put: large enough that it goes to the file without another copy.
-const CHUNK: usize = 1 << 20;
+/// What is read at once while content is put: large enough that it goes to the file without another copy, small enough to be in the cache of the processor
+/// from reading over hashing to writing.
+const CHUNK: usize = 256 << 10;
 
 /// Layouts, as a transport.
 #[derive(Debug)]
