@@ -12,7 +12,7 @@ use super::spec::{CopySpec, Devices, RootfsSpec, Step};
 use super::template::Template;
 use crate::error::{ErrorKind, IoContext, Result};
 use crate::exec::Run;
-use crate::layer::changeset::{Item, Modes, Node, Rules, SourceTree, XattrRule, arrange, link_names};
+use crate::layer::changeset::{Clash, Item, Modes, Node, Rules, SourceTree, XattrRule, arrange, link_names};
 use crate::layer::entry::Xattrs;
 use crate::layer::tree::{Found, Keep, Tree};
 use crate::layer::{Entry, EntryKind};
@@ -33,9 +33,13 @@ pub(super) fn steps(run: &Run, context: &Path, steps: &[Step], platform: &Platfo
     merge_directories(&mut items, &mut places);
     let place = |index: usize| places.iter().rev().find(|(begin, _)| *begin <= index).map(|(_, place)| (*place).clone());
     let paths: Vec<Vec<u8>> = items.iter().map(|item| item.path.clone()).collect();
-    arrange(items, |first, second| {
+    arrange(items, |clash, first, second| {
         let (first_place, second_place) = (place(first), place(second));
-        let message = format!("`/{}` is made twice in this layer", text::bytes(&paths[second]));
+        let path = |index: usize| format!("`/{}`", text::bytes(&paths[index]));
+        let message = match clash {
+            Clash::Twice => format!("{} is made twice in this layer", path(second)),
+            Clash::Below => format!("{} is below {}, which is not a directory in this layer", path(second), path(first)),
+        };
         let error = second_place.unwrap_or_else(|| Place::flag("layer")).usage(message);
         match first_place {
             Some(first) => error.hint(format!("the first is at {first}; leave one out, or put it into a [[layer]] of its own")),
@@ -225,13 +229,8 @@ pub(super) fn directory(run: &Run, path: &[u8], mode: u32, owner: (u32, u32)) ->
 
 /// Keeps the last of several directories with one path: the later step decides its mode and owner.
 fn merge_directories(items: &mut Vec<Item>, places: &mut [(usize, &Place)]) {
-    let is_dir = |item: &Item| match &item.node {
-        Node::Made(entry, _) => entry.kind == EntryKind::Directory,
-        Node::Found(_, found) => found.stat.is_dir(),
-        _ => false,
-    };
     let mut seen: HashSet<&[u8]> = HashSet::new();
-    let mut keep: Vec<bool> = items.iter().rev().map(|item| !is_dir(item) || seen.insert(&item.path)).collect();
+    let mut keep: Vec<bool> = items.iter().rev().map(|item| !item.node.is_directory() || seen.insert(&item.path)).collect();
     keep.reverse();
     for (begin, _) in places.iter_mut() {
         *begin = keep[..*begin].iter().filter(|kept| **kept).count();

@@ -114,7 +114,8 @@ impl Recorder {
         };
         let xattrs = match source.rules.xattrs {
             XattrRule::Drop => 1,
-            XattrRule::Keep => 2,
+            // 2 was a rule that kept more.
+            XattrRule::Keep => 3,
         };
         for number in [99, modes, fixed, owner, uid, gid, xattrs] {
             self.number(u64::from(number));

@@ -81,13 +81,14 @@ pub enum Owner {
 pub enum XattrRule {
     /// None.
     Drop,
-    /// All but those that belong to the machine: security labels of its policy, integrity seals, and overlayfs' own.
+    /// All but those that belong to the machine: security labels of its policy, integrity seals, and overlayfs' own. Nor those of `trusted.`, which only
+    /// root sees: with them the layer would depend on who builds it.
     Keep,
 }
 
 impl XattrRule {
     fn keeps(self, name: &[u8]) -> bool {
-        self == XattrRule::Keep && !is_of_machine(name)
+        self == XattrRule::Keep && !is_of_machine(name) && !name.starts_with(b"trusted.")
     }
 }
 
@@ -100,6 +101,15 @@ pub fn is_of_machine(name: &[u8]) -> bool {
 }
 
 impl Node {
+    /// Whether it is a directory, so that other items can be below it.
+    pub fn is_directory(&self) -> bool {
+        match self {
+            Node::Made(entry, _) | Node::Stored(entry, ..) => entry.kind == EntryKind::Directory,
+            Node::Found(_, found) => found.stat.is_dir(),
+            Node::Hardlink(..) => false,
+        }
+    }
+
     /// Bytes of content, for progress and for plans.
     pub fn size(&self) -> u64 {
         match self {
@@ -160,14 +170,39 @@ impl SourceTree {
 
 /// Sorts items and makes further names of one file hard links to its first name.
 ///
-/// Fails when two items have the same path; `clash` makes the error from the two positions in `items`.
-pub fn arrange(items: Vec<Item>, clash: impl FnOnce(usize, usize) -> Error) -> Result<Vec<Item>> {
+/// Fails when two items cannot be in one layer; `clash` makes the error from their positions in `items`.
+pub fn arrange(items: Vec<Item>, clash: impl FnOnce(Clash, usize, usize) -> Error) -> Result<Vec<Item>> {
     let mut items: Vec<(usize, Item)> = items.into_iter().enumerate().collect();
     items.sort_by(|(_, a), (_, b)| path_order(&a.path, &b.path));
-    if let Some(pair) = items.windows(2).find(|pair| pair[0].1.path == pair[1].1.path) {
-        return Err(clash(pair[0].0.min(pair[1].0), pair[0].0.max(pair[1].0)));
+    for pair in items.windows(2) {
+        if let Some(found) = Clash::of(&pair[0].1, &pair[1].1) {
+            return Err(match found {
+                Clash::Twice => clash(found, pair[0].0.min(pair[1].0), pair[0].0.max(pair[1].0)),
+                Clash::Below => clash(found, pair[0].0, pair[1].0),
+            });
+        }
     }
     Ok(items.into_iter().map(|(_, item)| item).collect())
+}
+
+/// Why two items cannot be in one layer: whoever applies it would have to choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clash {
+    /// They have the same path.
+    Twice,
+    /// The path of the second is below that of the first, which is not a directory.
+    Below,
+}
+
+impl Clash {
+    /// What is between two items that follow each other in [`path_order`]. All clashes are between such: what a path contains comes directly behind it.
+    pub fn of(first: &Item, second: &Item) -> Option<Clash> {
+        match second.path.strip_prefix(first.path.as_slice())? {
+            [] => Some(Clash::Twice),
+            [b'/', ..] if !first.node.is_directory() => Some(Clash::Below),
+            _ => None,
+        }
+    }
 }
 
 /// Makes hard links of the later names of files that a tree holds under several names. `items` must be in order.
@@ -186,6 +221,19 @@ pub fn link_names(items: &mut [Item]) {
                 let (source, found, target) = (source.clone(), found.clone(), items[*slot.get()].path.clone());
                 items[index].node = Node::Hardlink(source, found, target);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_that_only_root_sees_are_not_kept() {
+        for (name, kept) in [(&b"trusted.x"[..], false), (b"trusted.overlay.opaque", false), (b"user.x", true), (b"security.capability", true)] {
+            assert_eq!(XattrRule::Keep.keeps(name), kept, "{}", text::bytes(name));
+            assert!(!XattrRule::Drop.keeps(name));
         }
     }
 }

@@ -97,6 +97,8 @@ codes! {
     LayerHiddenData = "layer-hidden-data", Corrupt;
     /// A layer has several entries for one path.
     LayerDuplicateEntry = "layer-duplicate-entry", Corrupt;
+    /// A layer has entries below a path that it has as something else than a directory.
+    LayerPathConflict = "layer-path-conflict", Corrupt;
     /// Indexes are nested too deeply.
     NestingTooDeep = "nesting-too-deep", Corrupt;
     /// Something below `blobs` is not named by a digest.

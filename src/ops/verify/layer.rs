@@ -6,7 +6,7 @@ use std::io::Read;
 
 use crate::error::{ErrorKind, Result};
 use crate::layer::diff_id::DiffIdReader;
-use crate::layer::{decode, tar};
+use crate::layer::{EntryKind, decode, tar};
 use crate::spec::{Algorithm, Compression, DiffId, text};
 
 use super::blob::Reading;
@@ -23,9 +23,31 @@ pub(super) struct Examined {
 /// What a tar has that it should not have.
 struct Archive {
     hidden: u64,
-    duplicates: usize,
-    /// The first path that stands there twice.
+    /// Paths that stand there twice.
+    duplicates: Seen,
+    /// Paths that are no directory and have something below them.
+    conflicts: Seen,
+}
+
+/// How often something was seen, and where first.
+#[derive(Default)]
+struct Seen {
+    count: usize,
     first: Option<Vec<u8>>,
+}
+
+impl Seen {
+    fn add(&mut self, path: &[u8]) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| path.to_vec());
+    }
+
+    /// The first path, and how many more there are. None where there is none.
+    fn line(&self) -> Option<String> {
+        let first = text::bytes(self.first.as_ref()?);
+        let more = if self.count > 1 { format!(", and {} more", self.count - 1) } else { String::new() };
+        Some(format!("`{first}`{more}"))
+    }
 }
 
 /// Reads a layer to its end. Fails where the stream ends it: damage of the compression, or what `reader` fails with.
@@ -45,11 +67,10 @@ pub(super) fn examine(compression: Compression, reader: impl Read + Send) -> Res
 
 fn read(tar: &mut tar::Reader<impl Read>) -> Result<Archive> {
     let mut paths = Paths::default();
-    let mut archive = Archive { hidden: 0, duplicates: 0, first: None };
+    let mut archive = Archive { hidden: 0, duplicates: Seen::default(), conflicts: Seen::default() };
     while let Some(entry) = tar.next_entry()? {
-        if !paths.insert(&entry.path) {
-            archive.duplicates += 1;
-            archive.first.get_or_insert(entry.path);
+        if !paths.insert(&entry.path, entry.kind == EntryKind::Directory, &mut archive.conflicts) {
+            archive.duplicates.add(&entry.path);
         }
     }
     archive.hidden = tar.finish()?;
@@ -60,13 +81,38 @@ fn read(tar: &mut tar::Reader<impl Read>) -> Result<Archive> {
 #[derive(Default)]
 struct Paths {
     keys: [RandomState; 2],
-    seen: HashSet<[u64; 2]>,
+    seen: HashSet<Key>,
+    directories: HashSet<Key>,
+    /// What something is below.
+    parents: HashSet<Key>,
 }
 
+type Key = [u64; 2];
+
 impl Paths {
-    /// Whether `path` is new.
-    fn insert(&mut self, path: &[u8]) -> bool {
-        self.seen.insert([self.keys[0].hash_one(path), self.keys[1].hash_one(path)])
+    /// Whether `path` is new. Adds to `conflicts` each path that is both a parent and no directory, when the second of the two is seen.
+    fn insert(&mut self, path: &[u8], is_directory: bool, conflicts: &mut Seen) -> bool {
+        let key = self.key(path);
+        if is_directory {
+            self.directories.insert(key);
+        } else if self.parents.contains(&key) {
+            conflicts.add(path);
+        }
+        for (end, _) in path.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/') {
+            let parent = self.key(&path[..end]);
+            // What is above a known parent is known too.
+            if !self.parents.insert(parent) {
+                break;
+            }
+            if self.seen.contains(&parent) && !self.directories.contains(&parent) {
+                conflicts.add(&path[..end]);
+            }
+        }
+        self.seen.insert(key)
+    }
+
+    fn key(&self, path: &[u8]) -> Key {
+        [self.keys[0].hash_one(path), self.keys[1].hash_one(path)]
     }
 }
 
@@ -90,9 +136,11 @@ pub(super) fn judge(graph: &Graph, reading: &Reading, examined: Examined, outcom
             if archive.hidden > 0 {
                 error(Code::LayerHiddenData, format!("{} bytes that are not zero stand where no reader of the tar looks", archive.hidden));
             }
-            if let Some(first) = &archive.first {
-                let more = if archive.duplicates > 1 { format!(", and {} more", archive.duplicates - 1) } else { String::new() };
-                error(Code::LayerDuplicateEntry, format!("more than one entry has the path `{}`{more}", text::bytes(first)));
+            if let Some(paths) = archive.duplicates.line() {
+                error(Code::LayerDuplicateEntry, format!("more than one entry has the path {paths}"));
+            }
+            if let Some(paths) = archive.conflicts.line() {
+                error(Code::LayerPathConflict, format!("it has something below a path that is no directory: {paths}"));
             }
         }
     }

@@ -119,6 +119,19 @@ fn tar_44_paths_that_stand_there_twice_are_counted() {
 }
 
 #[test]
+fn something_below_a_file_is_found_in_whatever_order_it_stands() {
+    for files in [[("a", &b"1"[..]), ("a/b", b"2"), ("a/b/c", b"3")], [("a/b/c", b"3"), ("a/b", b"2"), ("a", b"1")]] {
+        let tar = archive(&files);
+        let (bench, layer) = one_layer(MediaType::ImageLayerGzip, &gzip(&tar), &tar);
+        let finding = expect(bench.deep(), Code::LayerPathConflict, &layer);
+        assert!(finding.message.contains("and 1 more"), "{}", finding.message);
+    }
+    let tar = archive(&[("a/b/c", b"1"), ("a-b", b"2"), ("a/b/d", b"3"), ("c", b"4")]);
+    let (bench, _) = one_layer(MediaType::ImageLayerGzip, &gzip(&tar), &tar);
+    assert_eq!(bench.deep(), []);
+}
+
+#[test]
 fn tar_52_an_archive_that_ends_early_is_damage_with_the_reason() {
     let tar = archive(&[("some/file", &[1; 3000])]);
     let cut = &tar[..2000];
