@@ -3,24 +3,23 @@
 //! A plain tar is read in place; a compressed one is unpacked once to an unnamed temporary file beside the layout. What the archive says in an
 //! ambiguous way is refused, because two readers could see two layers in it.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::names::{Added, Names};
 use super::plan::TarSource;
 use super::spec::Devices;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::exec::Run;
 use crate::fsio::regular;
-use crate::layer::changeset::{Item, Node};
-use crate::layer::entry::path_order;
+use crate::layer::changeset::Item;
 use crate::layer::tar::Reader;
 use crate::layer::tree::Stat;
-use crate::layer::{Entry, EntryKind, decode};
+use crate::layer::{EntryKind, decode};
 use crate::spec::media_type::Compression;
-use crate::spec::text;
+use crate::spec::{limits, text};
 
 /// What the archive is at the moment. It must be a regular file.
 pub(super) fn stat(path: &Path) -> Result<Stat> {
@@ -63,9 +62,11 @@ fn unpacked(run: &Run, file: File, path: &Path, spool: impl FnOnce() -> Result<A
     if compression == Compression::None {
         return Ok(Arc::new(file));
     }
+    let most = limits::unpacked_bytes(Stat::of(&file, path)?.size);
     let mut reader = decode::decoder(compression, file)?;
     let spool = spool()?;
     let mut buffer = vec![0; 1 << 18];
+    let mut total: u64 = 0;
     loop {
         run.cancel.check()?;
         let read = match reader.read(&mut buffer) {
@@ -74,6 +75,11 @@ fn unpacked(run: &Run, file: File, path: &Path, spool: impl FnOnce() -> Result<A
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(Error::io("cannot unpack the archive", error)),
         };
+        total += read as u64;
+        if total > most {
+            return Err(Error::corrupt(format!("it unpacks to more than {most} bytes, {} times its size", limits::EXPANSION))
+                .hint("if that is right, unpack it and give the tar itself"));
+        }
         spool.as_ref().write_all(&buffer[..read]).map_err(|error| Error::io("cannot write the unpacked archive to temporary space", error))?;
     }
     Ok(spool)
@@ -81,82 +87,30 @@ fn unpacked(run: &Run, file: File, path: &Path, spool: impl FnOnce() -> Result<A
 
 fn read(run: &Run, file: &Arc<File>, devices: Devices) -> Result<Vec<Item>> {
     let mut reader = Reader::new(BufReader::with_capacity(1 << 20, FromStart { file: file.clone(), at: 0 }));
-    let mut items: Vec<Item> = Vec::new();
-    let mut position: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut names = Names::default();
     while let Some(entry) = reader.next_entry()? {
         run.cancel.check()?;
         if matches!(entry.kind, EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. } | EntryKind::Fifo) {
             match devices {
                 Devices::Keep => {}
-                Devices::Skip => continue,
+                Devices::Skip => {
+                    names.skip(entry.path);
+                    continue;
+                }
                 Devices::Refuse => {
                     return Err(Error::usage(format!("{} is a device or a named pipe", text::bytes(&entry.path))).hint("set devices = \"keep\" or \"skip\""));
                 }
             }
         }
-        let item = Item { path: entry.path.clone(), node: Node::Stored(Box::new(entry), file.clone(), reader.position()) };
-        match position.get(&item.path) {
-            // The last entry of a path is the one that counts when an archive is unpacked.
-            Some(index) => {
-                run.events.warn(format!("the archive has {} more than once; the last one counts", text::bytes(&item.path)));
-                items[*index] = item;
-            }
-            None => {
-                position.insert(item.path.clone(), items.len());
-                items.push(item);
-            }
+        let path = entry.path.clone();
+        if names.add(entry, reader.position())? == Added::Again {
+            run.events.warn(format!("the archive has {} more than once; the last one counts", text::bytes(&path)));
         }
     }
     for warning in reader.warnings() {
         run.events.warn(warning.to_string());
     }
-    relink(&mut items, &position)?;
-    items.sort_by(|a, b| path_order(&a.path, &b.path));
-    Ok(items)
-}
-
-/// Sorting may bring a hard link before the file it names. The first name in order becomes the file, the others link to it.
-fn relink(items: &mut [Item], position: &HashMap<Vec<u8>, usize>) -> Result<()> {
-    let target = |item: &Item| match &item.node {
-        Node::Stored(entry, ..) => match &entry.kind {
-            EntryKind::Hardlink { target } => Some(target.clone()),
-            _ => None,
-        },
-        _ => None,
-    };
-    let mut groups: HashMap<usize, Vec<usize>> = HashMap::new();
-    for index in 0..items.len() {
-        let mut at = index;
-        // Links to links are followed; a chain longer than the archive is a circle.
-        for _ in 0..=items.len() {
-            let Some(name) = target(&items[at]) else { break };
-            // A link to a file of a lower layer stays as it is.
-            let Some(next) = position.get(&name) else { break };
-            at = *next;
-        }
-        if target(&items[at]).is_some_and(|name| position.contains_key(&name)) {
-            return Err(Error::corrupt(format!("hard link {} leads to itself", text::bytes(&items[index].path))));
-        }
-        if at != index {
-            groups.entry(at).or_default().push(index);
-        }
-    }
-    for (file, links) in groups {
-        let Node::Stored(entry, data, offset) = items[file].node.clone() else { continue };
-        let first = links.iter().copied().chain([file]).min_by(|a, b| path_order(&items[*a].path, &items[*b].path)).unwrap_or(file);
-        let first_path = items[first].path.clone();
-        for index in links.into_iter().chain([file]) {
-            let path = items[index].path.clone();
-            let described = if index == first {
-                Entry { path, ..(*entry).clone() }
-            } else {
-                let kind = EntryKind::Hardlink { target: first_path.clone() };
-                Entry { path, kind, xattrs: Default::default(), ..(*entry).clone() }
-            };
-            items[index].node = Node::Stored(Box::new(described), data.clone(), offset);
-        }
-    }
-    Ok(())
+    names.items(run, file)
 }
 
 /// Reads a shared file from its beginning without moving anybody's position.

@@ -17,6 +17,7 @@ mod fields;
 pub mod file;
 mod globs;
 mod image;
+mod names;
 pub mod place;
 pub mod plan;
 mod recipe;

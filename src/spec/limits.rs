@@ -26,3 +26,18 @@ pub const INDEX_DEPTH: usize = 16;
 
 /// Content embedded in a descriptor: what a manifest may have in all.
 pub const DATA_BYTES: usize = MANIFEST_BYTES;
+
+/// A `larder.toml`: 16 MiB. It has no more than small files inside; large ones are sources.
+pub const SPECIFICATION_BYTES: usize = 16 << 20;
+
+/// How many times its size a compressed archive may unpack to, once it is more than [`UNPACKED_FREE_BYTES`]. Layers reach a few hundred, where they have large
+/// files of zeros; gzip can reach 1032, zstd far more.
+pub const EXPANSION: u64 = 1000;
+
+/// What any compressed archive may unpack to: 1 GiB. It fits where layers are built.
+pub const UNPACKED_FREE_BYTES: u64 = 1 << 30;
+
+/// What a compressed archive of `size` bytes may unpack to.
+pub fn unpacked_bytes(size: u64) -> u64 {
+    size.saturating_mul(EXPANSION).max(UNPACKED_FREE_BYTES)
+}
