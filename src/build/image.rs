@@ -12,6 +12,8 @@ use crate::store::layout::Layout;
 /// Writes the config and the manifest of one platform.
 pub(super) fn write(run: &Run, plan: &BuildPlan, platform: &PlatformPlan, own: &OwnLayers<'_>, layout: &Layout) -> Result<BuiltImage> {
     let config = Document::create(MediaType::ImageConfig, config(&plan.config, platform, own, run.timestamps)?)?;
+    // With a base that says more than was asked for, this is more.
+    let runs_on = config.value.platform()?;
     let base_layers = platform.base.as_ref().map_or(&[] as &[Descriptor], |base| &base.layers);
     let layers: Vec<Descriptor> = base_layers.iter().cloned().chain(own.iter().map(|(_, layer)| layer.descriptor.clone())).collect();
     let mut manifest = ImageManifest::new(config.descriptor.clone(), layers.clone());
@@ -27,9 +29,9 @@ pub(super) fn write(run: &Run, plan: &BuildPlan, platform: &PlatformPlan, own: &
     layout.put_document(MediaType::ImageConfig, &config.bytes).map_err(cannot_write(platform))?;
     layout.put_document(MediaType::ImageManifest, &manifest.bytes).map_err(cannot_write(platform))?;
     let mut descriptor = manifest.descriptor;
-    descriptor.platform = Some(platform.platform.clone());
+    descriptor.platform = Some(runs_on.clone());
     descriptor.annotations = annotations(&plan.annotations, Level::ManifestDescriptor, &platform.platform);
-    Ok(BuiltImage { platform: platform.platform.clone(), manifest: descriptor, config: config.descriptor, layers, base_layers: base_layers.len() })
+    Ok(BuiltImage { platform: runs_on, manifest: descriptor, config: config.descriptor, layers, base_layers: base_layers.len() })
 }
 
 /// Writes the index around the manifests, in their order.
@@ -69,7 +71,7 @@ fn config(spec: &ConfigSpec, platform: &PlatformPlan, own: &OwnLayers<'_>, times
         Some(base) => base.config.clone(),
         None => ImageConfig::new(&platform.platform),
     };
-    config.set_platform(&platform.platform);
+    config.refine_platform(&platform.platform);
     config.set_created(&created);
     spec.apply(&mut config)?;
     for (plan, layer) in own {

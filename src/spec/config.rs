@@ -86,6 +86,20 @@ impl ImageConfig {
         set_texts(&mut self.0, "os.features", &platform.os_features);
     }
 
+    /// Says what the image runs on, as far as `platform` says it: a variant, a version and features that it leaves open stay.
+    pub fn refine_platform(&mut self, platform: &Platform) {
+        set_text(&mut self.0, "os", &platform.os);
+        set_text(&mut self.0, "architecture", &platform.architecture);
+        for (key, text) in [("variant", platform.variant()), ("os.version", platform.os_version.as_deref().unwrap_or_default())] {
+            if !text.is_empty() {
+                set_text(&mut self.0, key, text);
+            }
+        }
+        if !platform.os_features.is_empty() {
+            set_texts(&mut self.0, "os.features", &platform.os_features);
+        }
+    }
+
     /// When the image was made, as RFC 3339.
     pub fn created(&self) -> Option<&str> {
         self.text("created")
