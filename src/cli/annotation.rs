@@ -24,6 +24,11 @@ fn annotations(place: &Place, left: &str, value: &str) -> Result<Vec<AnnotationS
         return Err(place.usage("has no key"));
     }
     let spec = |(level, platform): (Level, Option<String>)| {
+        if platform.is_some() && matches!(level, Level::Index | Level::IndexDescriptor) {
+            return Err(place
+                .usage("names a platform for an index, which is one for all platforms")
+                .hint("annotate manifest[PLATFORM], or leave the platform out"));
+        }
         let platform =
             platform.map(|platform| Platform::parse(&platform).map_err(|error| place.wrap(error, "has a platform that cannot be read"))).transpose()?;
         Ok(AnnotationSpec { place: place.clone(), level, platform, key: key.to_owned(), value: value.to_owned() })
@@ -58,6 +63,14 @@ mod tests {
         let colon = set("http://x:key=v").expect("valid");
         assert_eq!(colon[0].key, "http://x:key");
         assert!(set("a").is_err() && set("index:=b").is_err() && set("manifest[no/such/plat/form]:a=b").is_err());
+    }
+
+    #[test]
+    fn a_platform_for_an_index_is_refused_and_not_ignored() {
+        for written in ["index[linux/amd64]:k=v", "manifest,index-descriptor[linux/amd64]:k=v"] {
+            assert_eq!(set(written).expect_err(written).kind(), crate::error::ErrorKind::Usage);
+        }
+        assert!(set("manifest-descriptor[linux/amd64],index:k=v").is_ok());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `larder build`.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -16,11 +16,12 @@ use crate::cli::settings::SettingFlags;
 use crate::cli::style::Style;
 use crate::cli::table::{Align, Table};
 use crate::cli::{annotation, bytes, host};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::fsio::regular;
 use crate::layer::Codec;
 use crate::ops::build::{self, BuildPlanReport, BuildReport, BuildRequest, Output};
 use crate::spec::name::ImageName;
-use crate::spec::{Platform, Selector, text};
+use crate::spec::{Platform, Selector, limits, text};
 use crate::store::location::Location;
 
 /// Builds an image for one or more platforms into an OCI image layout or an archive
@@ -159,13 +160,13 @@ fn read_file(args: &Args) -> Result<BuildSpec> {
     if name.to_string_lossy().to_lowercase().ends_with("file") {
         return Err(dockerfile(&path));
     }
-    match std::fs::read(&path) {
+    match read_specification(&path) {
         Ok(bytes) => {
             let shown = text::path(&path).into_owned();
             let content = std::str::from_utf8(&bytes).map_err(|_| Error::usage(format!("{shown} is not UTF-8 text")).subject(&shown))?;
             file::parse(&shown, content, &args.context)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound && args.file.is_none() => {
+        Err(error) if error.kind() == ErrorKind::NotFound && args.file.is_none() => {
             if !args.context.is_dir() {
                 return Err(Error::not_found(format!("the context {} is not a directory", text::path(&args.context))).subject(text::path(&args.context)));
             }
@@ -177,8 +178,23 @@ fn read_file(args: &Args) -> Result<BuildSpec> {
             }
             Err(Error::not_found(format!("{} does not exist", text::path(&path))).hint("write one, or say what to build with --copy, --rootfs or --tar"))
         }
-        Err(error) => Err(error).at("read", &path),
+        Err(error) => Err(error),
     }
+}
+
+/// The bytes of a regular file; whatever else has the name is refused without waiting for it.
+fn read_specification(path: &Path) -> Result<Vec<u8>> {
+    let regular = regular::open_path(path).map_err(|error| match error.kind() {
+        ErrorKind::Corrupt => error.with_kind(ErrorKind::Usage).hint("write the specification to a file"),
+        _ => error,
+    })?;
+    let mut bytes = Vec::new();
+    (&regular.file).take(limits::SPECIFICATION_BYTES as u64 + 1).read_to_end(&mut bytes).at("read", path)?;
+    if bytes.len() > limits::SPECIFICATION_BYTES {
+        let message = format!("{} is larger than {} bytes, the limit for a specification", text::path(path), limits::SPECIFICATION_BYTES);
+        return Err(Error::usage(message).subject(text::path(path)).hint("put large files beside it and copy them"));
+    }
+    Ok(bytes)
 }
 
 fn dockerfile(path: &Path) -> Error {
