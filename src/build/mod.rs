@@ -29,4 +29,4 @@ pub use cache::Cache;
 pub use execute::{Built, BuiltImage, BuiltLayer, Origin, Shape, execute, make};
 pub use plan::{AbovePlan, BuildPlan, Content, LayerPlan, PlatformPlan, plan, plan_above};
 pub use spec::BuildSpec;
-pub use takeover::copy;
+pub use takeover::is_known;

@@ -8,7 +8,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::cache::{Cache, Remembered};
-use super::execute::{Built, Origin};
 use super::plan::{BuildPlan, LayerPlan};
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::exec::{Run, Task};
@@ -20,15 +19,6 @@ use crate::store::{Destination, Sharing, Source};
 /// What is read at once only to be hashed.
 const READ: usize = 1 << 20;
 
-/// Whether content that is to be shared is read before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Proof {
-    /// It is.
-    Read,
-    /// This very run made it.
-    Made,
-}
-
 /// Links or copies the base's layers into the layout, each once.
 ///
 /// Fails with kind `corrupt` where one is not what its digest says.
@@ -39,7 +29,7 @@ pub(super) fn base_layers(run: &Run, plan: &BuildPlan, layout: &Layout) -> Resul
     let wanted: Vec<&Descriptor> = all.filter(|layer| known.insert(&layer.digest)).collect();
     run.pool.concurrently(wanted, |layer| {
         let label = format!("base layer {}", layer.digest.short());
-        bring(run, &label, &base.layout, layout, layer, Proof::Read).map_err(|error| base.cannot(error, format!("cannot use layer {}", layer.digest)))
+        bring(run, &label, &base.layout, layout, layer).map_err(|error| base.cannot(error, format!("cannot use layer {}", layer.digest)))
     })?;
     Ok(())
 }
@@ -61,10 +51,16 @@ pub(super) fn cached(run: &Run, plan: &LayerPlan, cache: &Cache, layout: &Layout
     Ok(Some(known.layer()))
 }
 
+/// Whether a build into `layout` would find the layer and read no source file, as far as names and sizes tell.
+pub fn is_known(plan: &LayerPlan, cache: &Cache, layout: Option<&Layout>, options: &Options) -> bool {
+    let Some(known) = cache.layer(&plan.recipe) else { return false };
+    layout.is_some_and(|layout| layout.has(&known.descriptor).unwrap_or(false)) || known.holders(options).next().is_some()
+}
+
 /// Whether one of the layouts that held the layer had it undamaged, so that `layout` has it now.
 fn from_holder(run: &Run, plan: &LayerPlan, known: &Remembered, layout: &Layout, options: &Options) -> Result<bool> {
     for holder in known.holders(options) {
-        match bring(run, &plan.label, &holder, layout, &known.descriptor, Proof::Read) {
+        match bring(run, &plan.label, &holder, layout, &known.descriptor) {
             Ok(()) => return Ok(true),
             Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
             Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -77,34 +73,14 @@ fn from_holder(run: &Run, plan: &LayerPlan, known: &Remembered, layout: &Layout,
     Ok(false)
 }
 
-/// Copies all that an image consists of into another layout, content before what names it.
-///
-/// Fails with kind `corrupt` where something that `from` had before is not what its digest says.
-pub fn copy(run: &Run, built: &Built, from: &Layout, to: &Layout) -> Result<()> {
-    let made: HashSet<&Digest> = built.layers.iter().filter(|layer| layer.origin == Origin::Built).map(|layer| &layer.layer.descriptor.digest).collect();
-    let mut known: HashSet<&Digest> = HashSet::new();
-    let layers: Vec<&Descriptor> = built.images.iter().flat_map(|image| &image.layers).filter(|layer| known.insert(&layer.digest)).collect();
-    run.pool.concurrently(layers, |layer| {
-        let proof = if made.contains(&layer.digest) { Proof::Made } else { Proof::Read };
-        bring(run, &format!("copy layer {}", layer.digest.short()), from, to, layer, proof)
-    })?;
-    let documents = built.images.iter().flat_map(|image| [&image.config, &image.manifest]).chain([&built.root]);
-    for document in documents {
-        to.put(document, &mut from.open_unproved(document)?)?;
-    }
-    Ok(())
-}
-
 /// Makes sure that `to` has a blob that `from` has.
-fn bring(run: &Run, label: &str, from: &Layout, to: &Layout, descriptor: &Descriptor, proof: Proof) -> Result<()> {
+fn bring(run: &Run, label: &str, from: &Layout, to: &Layout, descriptor: &Descriptor) -> Result<()> {
     run.cancel.check()?;
     if to.has(descriptor)? {
         return Ok(());
     }
     let task = run.events.start(label, Some(descriptor.size));
-    if proof == Proof::Read {
-        prove(run, &task, from, descriptor).map_err(|error| error.side(Side::Source))?;
-    }
+    prove(run, &task, from, descriptor).map_err(|error| error.side(Side::Source))?;
     if to.reuse(from, descriptor, Sharing::Files)?.is_some() {
         return Ok(());
     }

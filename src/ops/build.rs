@@ -15,12 +15,12 @@ use crate::build::{self, BuildPlan, BuildSpec, Built, Cache, Origin, Shape};
 use crate::copy::{self, CopyPlan, CopyRequest, How, Names, Platforms, Reading, Referrers, Wanted};
 use crate::error::{Error, Result};
 use crate::exec::Run;
-use crate::fsio::durable;
+use crate::fsio::Target;
 use crate::spec::name::ImageName;
 use crate::spec::{Descriptor, Digest, ImageIndex, Platform, Selector, json};
 use crate::store::layout::{Layout, Options};
 use crate::store::transport::{self, LAYOUT};
-use crate::store::{Destination as _, Location, Source};
+use crate::store::{Destination as _, Location, Sharing, Source};
 
 use staging::Staging;
 
@@ -140,18 +140,21 @@ pub struct LayerPlanReport {
     pub entries: Option<usize>,
     /// Bytes to read.
     pub bytes: u64,
-    /// Whether the cache knows it.
+    /// Whether the cache knows it and a layout still has it.
     pub cached: bool,
 }
 
 /// Says what would be built. Reads names and sizes and writes nothing.
 pub fn plan(run: &Run, request: &BuildRequest) -> Result<BuildPlanReport> {
     let (names, plan) = prepare(run, request)?;
+    let layout = request.outputs.iter().find(|output| output.is_layout());
+    let layout = layout.and_then(|output| Layout::open(output.location.path(), request.options.clone()).ok());
+    let known = |layer, cache| build::is_known(layer, cache, layout.as_ref(), &request.options);
     let layers = plan.layers.iter().map(|layer| LayerPlanReport {
         label: layer.label.clone(),
         entries: layer.content.entries(),
         bytes: layer.content.bytes(),
-        cached: request.cache.as_ref().is_some_and(|cache| cache.layer(&layer.recipe).is_some()),
+        cached: request.cache.as_ref().is_some_and(|cache| known(layer, cache)),
     });
     let platforms = plan.platforms.iter().map(|platform| PlatformPlanReport {
         platform: platform.platform.to_string(),
@@ -171,7 +174,9 @@ pub fn plan(run: &Run, request: &BuildRequest) -> Result<BuildPlanReport> {
 /// Builds into the first layout, copies to the others, writes the archives one after the other, and then gives the names in the layouts. Without a layout among the
 /// outputs there is one for a while, beside the first archive.
 ///
-/// Fails before anything is written when the specification cannot be met. After any failure the layouts have the names they had, and no archive is half written.
+/// Fails before anything is written when the specification cannot be met, or the metadata file not be written. No layout gets a name before the image is complete
+/// in all of them and in the archives, so that a failure until then leaves all names as they were, and no archive half written. The names themselves are given to
+/// one layout after the other: where that fails, those before it have the new ones. The metadata file comes last.
 pub fn execute(run: &Run, request: &BuildRequest) -> Result<BuildReport> {
     if request.outputs.is_empty() {
         return Err(Error::usage("there is nothing to write to").hint("add an output: -o oci:DIR"));
@@ -182,47 +187,67 @@ pub fn execute(run: &Run, request: &BuildRequest) -> Result<BuildReport> {
         // What cannot be written is known before anything is built.
         drop(transport::destination(&output.location, &request.options)?);
     }
+    let mut metadata_file = request.metadata_file.as_deref().map(metadata_target).transpose()?;
+    let mut describe = |built: &Built| match &mut metadata_file {
+        Some(file) => file.fill(&json::canonical(&metadata(built, request, &names))?, 0o644),
+        None => Ok(()),
+    };
     let built = match layouts.split_first() {
-        Some((first, others)) => into_layouts(run, request, &plan, &names, (first, others), &archives)?,
+        Some((first, others)) => {
+            let (built, layouts) = into_layouts(run, request, &plan, &names, (first, others), &archives)?;
+            describe(&built)?;
+            run.cancel.check()?;
+            for (layout, output) in &layouts {
+                let entries: Vec<Descriptor> = output.names(&names).iter().map(|name| named(&built.root, name)).collect();
+                layout.commit(&entries)?;
+            }
+            built
+        }
         None => {
             let staging = Staging::create(staging_place(&archives, &request.options), &request.options)?;
             let cache = request.cache.as_ref().map(Cache::unfed);
             let built = build::execute(run, &plan, request.shape, staging.layout(), cache.as_ref(), &request.options)?;
+            describe(&built)?;
             archives.iter().try_for_each(|output| pack(run, request, staging.layout(), &built, output, &names))?;
             built
         }
     };
     let report = report(request, &plan, &built, &names);
-    if let Some(path) = &request.metadata_file {
-        durable::replace_path(path, &json::canonical(&metadata(&built, request, &names))?, 0o644)?;
+    if let Some(file) = metadata_file {
+        file.show(&run.cancel)?;
     }
     Ok(report)
 }
 
-/// Builds into the first layout and brings the image from there to everywhere else.
-fn into_layouts(
+/// Builds into the first layout and brings the image from there to everywhere else. The layouts have no names for it yet.
+fn into_layouts<'a>(
     run: &Run,
     request: &BuildRequest,
     plan: &BuildPlan,
     names: &[ImageName],
-    (first, others): (&Output, &[&Output]),
+    (first, others): (&'a Output, &[&'a Output]),
     archives: &[&Output],
-) -> Result<Built> {
+) -> Result<(Built, Vec<(Layout, &'a Output)>)> {
     let layout = Layout::ensure(first.location.path(), request.options.clone())?;
     let built = build::execute(run, plan, request.shape, &layout, request.cache.as_ref(), &request.options)?;
     let mut layouts = vec![(layout, first)];
     for output in others {
         let other = Layout::ensure(output.location.path(), request.options.clone())?;
-        build::copy(run, &built, &layouts[0].0, &other).map_err(|error| error.context(format!("cannot copy the image to {}", output.shown())))?;
+        copy(run, &built, &layouts[0].0, &other).map_err(|error| error.context(format!("cannot copy the image to {}", output.shown())))?;
         layouts.push((other, output));
     }
     archives.iter().try_for_each(|output| pack(run, request, &layouts[0].0, &built, output, names))?;
-    run.cancel.check()?;
-    for (layout, output) in &layouts {
-        let entries: Vec<Descriptor> = output.names(names).iter().map(|name| named(&built.root, name)).collect();
-        layout.commit(&entries)?;
-    }
-    Ok(built)
+    Ok((built, layouts))
+}
+
+/// Copies the image without its names. What is shared is read before, because some of it may have been in the first layout before this build.
+fn copy(run: &Run, built: &Built, from: &Layout, to: &Layout) -> Result<()> {
+    let plan = CopyPlan::of_content(run, from, std::slice::from_ref(&built.root))?;
+    copy::execute(run, &[plan], to, How { sharing: Some(Sharing::Files), reading: Reading::All }).map(drop)
+}
+
+fn metadata_target(path: &Path) -> Result<Target> {
+    Target::prepare(path).map_err(|error| error.context("cannot write the metadata file"))
 }
 
 /// Copies the image into an archive, under the names it is to have there.

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::image::{config_of, layer_entries, manifest_of};
 use crate::support::mount::Mount;
 use crate::support::process::{Runs as _, larder, larder_as_nobody, temp};
 use crate::support::sound::assert_layout_is_sound;
@@ -269,7 +270,18 @@ fn rep_12_the_epoch_is_created_and_upper_bound() {
         run.args(["build", home.path().to_str().expect("UTF-8"), "--no-cache", "--format", "json", "-o", &format!("oci:{}/{epoch}", home.path().display())]);
         run.env("SOURCE_DATE_EPOCH", epoch).output().expect("starts")
     };
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::File::options().write(true).open(home.path().join("tree/large")).and_then(|file| file.set_modified(old)).expect("own file");
     assert!(build("1700000000").status.success());
+    let out = home.path().join("1700000000");
+    let manifest = manifest_of(&out, "1", "amd64");
+    let config = config_of(&out, &manifest);
+    assert_eq!(config["created"], "2023-11-14T22:13:20Z");
+    assert_eq!(config["history"][0]["created"], "2023-11-14T22:13:20Z");
+    for entry in layer_entries(&out, &manifest["layers"][0]) {
+        // All other files were made by this test, so later.
+        assert_eq!(entry.mtime, if entry.name == "data/large" { 1_000_000_000 } else { 1_700_000_000 }, "{entry:?}");
+    }
     assert_eq!(build("-1").status.code(), Some(2));
     assert_eq!(build("soon").status.code(), Some(2));
 }

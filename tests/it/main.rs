@@ -7,6 +7,7 @@ mod archive;
 mod bad_disk;
 mod build;
 mod build_paths;
+mod build_refused;
 mod build_takeover;
 mod cli;
 mod concurrency;
