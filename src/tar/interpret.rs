@@ -107,7 +107,21 @@ impl<'a> Header<'a> {
         if format == Format::Gnu && block::GNU_TIMES.into_iter().any(|field| block[field.start] != 0 && block::number(&block[field]).is_err()) {
             return Err(Error::corrupt("its GNU header has something else where times belong"));
         }
-        Ok(Header { block, format })
+        let header = Header { block, format };
+        header.check_numbers()?;
+        Ok(header)
+    }
+
+    /// Refuses numbers that are none, also where a record says another one or the kind of entry has no use for them: to other readers the whole
+    /// header is invalid then.
+    fn check_numbers(&self) -> Result<()> {
+        let always = [("mode", block::MODE), ("uid", block::UID), ("gid", block::GID), ("mtime", block::MTIME)];
+        let devices = [("major device number", block::MAJOR), ("minor device number", block::MINOR)];
+        let devices = devices.into_iter().filter(|_| self.format != Format::V7);
+        for (what, field) in always.into_iter().chain(devices) {
+            self.number(what, field)?;
+        }
+        Ok(())
     }
 
     pub(super) fn item(&self, extensions: &Extensions) -> Result<Item> {
@@ -169,7 +183,8 @@ impl<'a> Header<'a> {
             b'5' => EntryKind::Directory,
             b'6' => EntryKind::Fifo,
             0 if in_header.ends_with(b"/") != name.ends_with(b"/") => return Err(Error::corrupt("only one of its two names is that of a directory")),
-            0 if name.ends_with(b"/") => EntryKind::Directory,
+            // GNU tar takes the one slash of the root for its name, and the root for a file.
+            0 if name.ends_with(b"/") && name != b"/" => EntryKind::Directory,
             b'0' | b'7' if name.ends_with(b"/") => return Err(Error::corrupt("it is a regular file with the name of a directory")),
             0 | b'0' | b'7' => return Ok(EntryKind::File { size: pax.size.map_or_else(|| self.size(), |size| self.size().and(Ok(size)))? }),
             b'S' => return Err(Error::unsupported("it is a sparse file").hint("write the archive without --sparse")),

@@ -181,20 +181,25 @@ impl<R: Read> Reader<R> {
         if content.len() as u64 != size {
             return Err(Error::corrupt("the archive ends in the middle of an extended header"));
         }
+        let hidden = self.hidden;
         self.padding = padding(size);
         self.skip_padding()?;
+        // Some readers take it for more of a name or for more records.
+        if self.hidden > hidden {
+            return Err(Error::corrupt("something stands behind the end of an extended header"));
+        }
         Ok(content)
     }
 
     /// The next header block, or none at the end.
     fn next_block(&mut self) -> Result<Option<Block>> {
         let (block, length) = self.block()?;
-        if length < BLOCK {
-            if block[..length].iter().any(|byte| *byte != 0) {
-                return Err(Error::corrupt(format!("the archive ends in the middle of a header, at byte {}", self.offset)));
-            }
+        if length == 0 {
             self.warn(&[], &[Warning::NoEnd]);
             return Ok(None);
+        }
+        if length < BLOCK {
+            return Err(self.half_a_header());
         }
         if block.iter().any(|byte| *byte != 0) {
             return Ok(Some(block));
@@ -206,10 +211,16 @@ impl<R: Read> Reader<R> {
                 self.offset - BLOCK as u64
             )));
         }
-        if length < BLOCK {
-            self.warn(&[], &[Warning::HalfEnd]);
+        match length {
+            0 => self.warn(&[], &[Warning::HalfEnd]),
+            BLOCK => {}
+            _ => return Err(self.half_a_header()),
         }
         Ok(None)
+    }
+
+    fn half_a_header(&self) -> Error {
+        Error::corrupt(format!("the archive ends in the middle of a header, at byte {}", self.offset))
     }
 
     fn block(&mut self) -> Result<(Block, usize)> {

@@ -28,6 +28,7 @@ fn tar_02_and_tar_46_names_become_relative_to_the_root() {
         let root = one(&archive().entry(name.as_bytes(), b'5').end());
         assert_eq!((root.path, root.kind), (Vec::new(), EntryKind::Directory));
     }
+    assert_eq!(one(&archive().raw(b"./", 0, b"", v7).end()).kind, EntryKind::Directory);
     assert_eq!(one(&archive().entry(b"dir", b'5').end()), one(&archive().entry(b"./dir//", b'5').end()));
 }
 
@@ -172,14 +173,7 @@ fn modes_with_bits_of_the_file_type() {
 fn tar_52_archives_without_a_whole_end() {
     let entries = archive().file(b"a", &[1; 700]).file(b"b", b"xyz");
     let whole = entries.0.len();
-    let cases = [
-        (whole, "no end mark"),
-        (whole - 1, "no end mark"),
-        (whole - 509, "no end mark"),
-        (whole + 100, "no end mark"),
-        (whole + 512, "half of an end mark"),
-        (whole + 1023, "half"),
-    ];
+    let cases = [(whole, "no end mark"), (whole - 1, "no end mark"), (whole - 509, "no end mark"), (whole + 512, "half of an end mark")];
     for (length, warning) in cases {
         let cut = Archive(entries.clone().end().0[..length].to_vec());
         assert_eq!(cut.names(), ["a", "b"]);

@@ -33,6 +33,8 @@ fn tar_14_the_root_as_anything_but_a_directory() {
     for flag in *b"0125" {
         corrupt(&archive().link(b"", flag, b"x").end(), "its name is empty");
     }
+    // A directory to most, by its slash, and a file to GNU tar.
+    corrupt(&archive().raw(b"/", 0, b"", v7).end(), "would replace the root");
 }
 
 #[test]
@@ -209,6 +211,16 @@ fn tar_49_something_behind_the_nul_of_a_name() {
     }
 }
 
+/// Python and GNU tar read on to the end of the block, and find the rest of a name or more records there.
+#[test]
+fn tar_49_something_behind_an_extended_header() {
+    for (flag, content) in [(b'L', &b"name"[..]), (b'K', b"target"), (b'x', b"12 comment=\n"), (b'g', b"12 comment=\n")] {
+        let mut archive = archive().raw(b"x", flag, content, |_| {}).link(b"a", b'2', b"b").end();
+        archive.0[BLOCK + content.len()] = b'p';
+        corrupt(&archive, "behind the end of an extended header");
+    }
+}
+
 #[test]
 fn a_link_target_for_what_is_no_link() {
     corrupt(&archive().pax(&[("linkpath", b"x")]).file(b"a", b"").end(), "it is no link");
@@ -230,10 +242,31 @@ fn tar_51_bad_checksums_and_numbers() {
 }
 
 #[test]
+fn tar_51_numbers_that_nobody_needs_must_be_numbers_too() {
+    for (field, what) in [(block::MODE, "mode"), (block::UID, "uid"), (block::GID, "gid"), (block::MTIME, "mtime"), (block::MINOR, "minor device number")] {
+        let garbage = || set(field.clone(), b"12x");
+        corrupt(&archive().pax(&[("uid", b"1"), ("gid", b"1"), ("mtime", b"1")]).raw(b"a", b'0', b"", garbage()).end(), &format!("its {what} is not a number"));
+        for flag in *b"xgLK" {
+            corrupt(&archive().raw(b"x", flag, b"", garbage()).file(b"a", b"").end(), &format!("its {what} is not a number"));
+        }
+    }
+    // In the oldest tars other things may stand where later ones have device numbers.
+    let old = archive().raw(b"a", b'0', b"", |block| {
+        v7(block);
+        block[block::MAJOR].copy_from_slice(b"whatever");
+    });
+    assert_eq!(old.end().names(), ["a"]);
+}
+
+#[test]
 fn tar_52_truncation_and_a_single_block_of_zeros() {
     let whole = archive().file(b"a", &[1; 700]).file(b"b", b"x").end();
     for length in [1, 511, 512, 600, 512 + 699, 512 + 1024 + 1, 512 + 1024 + 511, 512 + 1024 + 512] {
         corrupt(&Archive(whole.0[..length].to_vec()), "the archive ends in the middle of");
+    }
+    // Of the end mark too: Go refuses it.
+    for zeros in [1, 511, 513, 1023] {
+        corrupt(&archive().file(b"a", b"x").bytes(&vec![0; zeros]), "the archive ends in the middle of a header");
     }
     let gap = archive().file(b"a", b"").bytes(&[0; BLOCK]).file(b"b", b"");
     corrupt(&gap.clone().end(), "a single block of zeros stands between entries");
