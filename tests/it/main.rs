@@ -26,6 +26,7 @@ mod readme;
 mod rootfs;
 mod run_images;
 mod sample;
+mod tar_differential;
 mod verify;
 
 use std::collections::BTreeSet;
