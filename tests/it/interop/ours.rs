@@ -11,11 +11,12 @@ use tempfile::TempDir;
 
 use super::{HOST, assert_clean, build, entries, sample, skopeo};
 use crate::support::bundle::{Bundle, oci};
+use crate::support::everything;
 use crate::support::image::{config_of, manifest_of};
 use crate::support::process::{Runs as _, checkout, larder, temp};
 use crate::support::sound::assert_layout_is_sound;
 use crate::support::storage::Storage;
-use crate::support::tools::{root, tool};
+use crate::support::tools::tool;
 use crate::support::tree::{self, Kind, Tree};
 
 /// A layout of every kind that `build` and `tag` make.
@@ -116,44 +117,6 @@ fn podman_and_buildah_take_every_layout_for_what_it_is() {
     }
 }
 
-/// Makes a tree of everything that a layer can hold; `$1` is an empty directory.
-const MAKE: &str = r#"
-cd "$1"
-umask 022
-mkdir -p a/b 'srv/with space' tmp var/empty
-printf x >a/b/one; ln a/b/one a/again; ln a/b/one zz
-ln -s b/one a/soft; ln -s /nowhere dangling; ln -s tmp directory
-mkfifo a/pipe; mknod a/null c 1 3; mknod a/loop b 7 0
-chmod 4755 a/b/one; chmod 2750 srv; chmod 1777 tmp
-: >none; chmod 0 none
-chown 1000:1001 srv; chown -h 5:6 dangling; chown 3000000:70000 none
-head -c 300000 /dev/urandom >large
-printf p >ping; setcap cap_net_raw+ep ping
-setfattr -n user.text -v text srv; setfattr -n user.bytes -v 0s/wAB a/b/one
-n=$(printf 'n%.0s' $(seq 200)); mkdir -p "$n/$n"; printf l >"$n/$n/$n"; ln -s "$n/$n/$n" long
-: >"$(printf 'bad\377')"; : >umläut; : >.hidden; : >'back\slash'; : >$'line\nfeed'
-touch -d @1234567890 ping; touch -d @8589934592 large; touch -h -d @1000000000 dangling
-chmod 750 .; chown 3:4 .
-"#;
-
-/// What no tool but umoci keeps of it.
-const MAKE_MORE: &str = r#"
-cd "$1"
-setfattr -h -n trusted.text -v text dangling
-setfacl -m u:1000:r large; setfacl -d -m u:1000:rx srv
-touch -d @-5 tmp
-"#;
-
-fn made(scripts: &[&str]) -> Option<(TempDir, Tree)> {
-    if !root() || tool("setcap").is_none() || tool("setfattr").is_none() || tool("setfacl").is_none() {
-        return None;
-    }
-    let temp = temp();
-    scripts.iter().for_each(|script| drop(Command::new("bash").args(["-euc", script, "bash"]).arg(temp.path()).succeeds()));
-    let tree = tree::read(temp.path());
-    Some((temp, tree))
-}
-
 /// A layout with the tree as the image `tree`; times are those of the files, because the epoch comes after all of them.
 fn packed(tree: &Path, compression: &str) -> (TempDir, PathBuf) {
     let temp = temp();
@@ -169,7 +132,7 @@ fn packed(tree: &Path, compression: &str) -> (TempDir, PathBuf) {
 
 #[test]
 fn umoci_unpacks_a_tree_as_it_was_packed() {
-    let Some((tree, expected)) = made(&[MAKE, MAKE_MORE]) else { return };
+    let Some((tree, expected)) = everything::made(&[everything::MAKE, everything::MAKE_MORE]) else { return };
     let (_temp, layout) = packed(tree.path(), "gzip");
     let Some(bundle) = Bundle::unpack(&layout, "tree") else { return };
     tree::assert_same(&tree::read(&bundle.tree()), &expected);
@@ -177,7 +140,7 @@ fn umoci_unpacks_a_tree_as_it_was_packed() {
 
 #[test]
 fn buildah_unpacks_a_tree_of_zstd_as_it_was_packed() {
-    let (Some(storage), Some((tree, mut expected))) = (Storage::new(), made(&[MAKE])) else { return };
+    let (Some(storage), Some((tree, mut expected))) = (Storage::new(), everything::made(&[everything::MAKE])) else { return };
     let (_temp, layout) = packed(tree.path(), "zstd");
     let (_, place) = storage.begin(&layout, "tree");
     let mut actual = tree::read(&place);
@@ -190,7 +153,7 @@ fn buildah_unpacks_a_tree_of_zstd_as_it_was_packed() {
 
 #[test]
 fn umoci_applies_the_layers_that_larder_puts_on_a_base() {
-    let Some((tree, mut expected)) = made(&[MAKE]) else { return };
+    let Some((tree, mut expected)) = everything::made(&[everything::MAKE]) else { return };
     let (temp, layout) = packed(tree.path(), "gzip");
     let spec = format!(
         "platforms = [\"{HOST}\"]\ntags = [\"changed\"]\n[base]\nfrom = \"oci:{}:tree\"\n[[layer]]\n\

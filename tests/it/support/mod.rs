@@ -5,6 +5,7 @@
 
 pub(crate) mod bundle;
 pub(crate) mod context;
+pub(crate) mod everything;
 pub(crate) mod foreign;
 pub(crate) mod forge;
 pub(crate) mod image;
