@@ -25,7 +25,7 @@
 //! ops      one file per use case: Request -> Report; the only place that combines the engines below
 //! build    larder.toml and flags -> plan -> layers, config, manifest, index
 //! copy     images from store to store: plan -> execute
-//! layer    changeset <-> tar <-> compression
+//! layer    changeset <-> tar <-> compression; layers applied, in memory and to a directory
 //! graph    what descriptors lead to: walk, filter by platform, find one image, find what is attached
 //! store    layouts on disk and in memory, behind the traits Source and Destination
 //! tar      tar streams, plain and compressed

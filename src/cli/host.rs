@@ -1,6 +1,17 @@
 //! The platform of this machine, as images name it.
 
+use crate::error::Result;
+use crate::graph::image::Choice;
 use crate::spec::Platform;
+
+/// The image that `--platform` means: without it the only one, or of several the one for this machine. Fails with kind `usage`.
+pub(crate) fn choice(platform: Option<&str>) -> Result<Choice> {
+    let host = self::platform();
+    match platform {
+        Some(text) => Platform::parse_with(text, &host).map(Choice::For),
+        None => Ok(Choice::OnlyOr(host)),
+    }
+}
 
 /// What an image must be for to run here without help.
 pub(crate) fn platform() -> Platform {

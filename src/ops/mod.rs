@@ -10,4 +10,5 @@ pub mod index;
 pub mod inspect;
 pub mod list;
 pub mod tag;
+pub mod unpack;
 pub mod verify;

@@ -27,6 +27,7 @@ mod rootfs;
 mod run_images;
 mod sample;
 mod tar_differential;
+mod unpack;
 mod verify;
 
 use std::collections::BTreeSet;

@@ -35,6 +35,10 @@ fn debian_comes_out_of_an_image_as_it_went_in_and_runs() {
     for (platform, source) in [("linux/amd64", &sources[0]), ("linux/arm64", &sources[1])] {
         let Some(bundle) = Bundle::unpack_for(platform, &layout, "debian") else { return };
         tree::assert_same(&tree::read(&bundle.tree()), source);
+        let own = temp.path().join("own");
+        larder().args(["unpack", "--strict", "--quiet", "--platform", platform, &oci(&layout, "debian")]).arg(&own).succeeds();
+        tree::assert_same(&tree::read(&own), source);
+        std::fs::remove_dir_all(own).expect("own directory");
         let run = |words: &[&str]| if platform == "linux/arm64" { foreign::run(&ARM64, &bundle.tree(), words) } else { bundle.run(words) };
         let Some(output) = run(&["/bin/true"]) else { return };
         assert_eq!(said(&output), "");

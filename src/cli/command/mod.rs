@@ -11,6 +11,7 @@ mod index;
 mod inspect;
 mod list;
 mod tag;
+mod unpack;
 mod untag;
 mod verify;
 
@@ -44,6 +45,7 @@ commands! {
     Inspect => inspect,
     Tag => tag,
     Untag => untag,
+    Unpack => unpack,
     Verify => verify,
     Gc => gc,
 }

@@ -49,7 +49,8 @@ fn write_block(file: &OwnedFd, block: &[u8], offset: u64) -> io::Result<Option<u
 
 /// How many bytes there are before the first hole.
 fn solid(block: &[u8]) -> usize {
-    block.chunks(HOLE).take_while(|piece| piece.len() < HOLE || piece.iter().any(|byte| *byte != 0)).map(<[u8]>::len).sum()
+    static ZEROS: [u8; HOLE] = [0; HOLE];
+    block.chunks(HOLE).take_while(|piece| **piece != ZEROS).map(<[u8]>::len).sum()
 }
 
 fn write_all(file: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {

@@ -23,13 +23,22 @@ pub enum What {
 }
 
 impl What {
+    /// The code of [`What::Owner`].
+    pub const OWNER: &str = "owner";
+    /// The code of [`What::Setuid`].
+    pub const SETUID: &str = "setuid";
+    /// The code of [`What::Device`].
+    pub const DEVICE: &str = "device";
+    /// The code of [`What::Attribute`].
+    pub const ATTRIBUTE: &str = "attribute";
+
     /// The stable code, as reports have it.
     pub fn code(&self) -> &'static str {
         match self {
-            What::Owner => "owner",
-            What::Setuid => "setuid",
-            What::Device => "device",
-            What::Attribute(_) => "attribute",
+            What::Owner => What::OWNER,
+            What::Setuid => What::SETUID,
+            What::Device => What::DEVICE,
+            What::Attribute(_) => What::ATTRIBUTE,
         }
     }
 }

@@ -14,5 +14,6 @@ pub(crate) mod process;
 pub(crate) mod snapshot;
 pub(crate) mod sound;
 pub(crate) mod storage;
+pub(crate) mod tape;
 pub(crate) mod tools;
 pub(crate) mod tree;
