@@ -228,13 +228,16 @@ fn into_layouts<'a>(
     (first, others): (&'a Output, &[&'a Output]),
     archives: &[&Output],
 ) -> Result<(Built, Vec<(Layout, &'a Output)>)> {
-    let layout = Layout::ensure(first.location.path(), request.options.clone())?;
-    let built = build::execute(run, plan, request.shape, &layout, request.cache.as_ref(), &request.options)?;
-    let mut layouts = vec![(layout, first)];
-    for output in others {
-        let other = Layout::ensure(output.location.path(), request.options.clone())?;
-        copy(run, &built, &layouts[0].0, &other).map_err(|error| error.context(format!("cannot copy the image to {}", output.shown())))?;
-        layouts.push((other, output));
+    let mut layouts = Vec::new();
+    for output in std::iter::once(first).chain(others.iter().copied()) {
+        let layout = Layout::ensure(output.location.path(), request.options.clone())?;
+        // A layout that gets no names in the end is known before anything is built.
+        layout.index()?;
+        layouts.push((layout, output));
+    }
+    let built = build::execute(run, plan, request.shape, &layouts[0].0, request.cache.as_ref(), &request.options)?;
+    for (layout, output) in &layouts[1..] {
+        copy(run, &built, &layouts[0].0, layout).map_err(|error| error.context(format!("cannot copy the image to {}", output.shown())))?;
     }
     archives.iter().try_for_each(|output| pack(run, request, &layouts[0].0, &built, output, names))?;
     Ok((built, layouts))

@@ -29,8 +29,8 @@ pub fn index(descriptor: &Descriptor, bytes: &[u8]) -> Result<ImageIndex> {
     index_within(descriptor, bytes, limits::MANIFEST_BYTES)
 }
 
-/// Reads the `index.json` of a layout. Kind `corrupt`.
-pub fn layout_index(bytes: &[u8]) -> Result<ImageIndex> {
+/// Reads the `index.json` of a layout, which errors call `place`. Kind `corrupt`.
+pub fn layout_index(bytes: &[u8], place: &str) -> Result<ImageIndex> {
     let read = || {
         let index: ImageIndex = document(Kind::Index, bytes, limits::LAYOUT_INDEX_BYTES)?;
         match &index.media_type {
@@ -38,7 +38,7 @@ pub fn layout_index(bytes: &[u8]) -> Result<ImageIndex> {
             _ => validate_index(&index).map(|()| index),
         }
     };
-    read().map_err(|error: Error| error.context("cannot read index.json").subject("index.json"))
+    read().map_err(|error: Error| error.context(format!("cannot read {place}")).subject(place))
 }
 
 /// What the readers above let pass although the specification forbids or discourages it, one line each.

@@ -40,17 +40,18 @@ const EMPTY: &str = r#""digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc2
 #[test]
 fn lay_07_an_index_json_that_is_none() {
     for text in ["", "null", "[]", "\"x\"", "{}", "2", r#"{"schemaVersion":2}"#, r#"{"manifests":[]}"#, r#"{"schemaVersion":2,"manifests":{}}"#] {
-        assert_eq!(layout_index(text.as_bytes()).expect_err("refused").kind(), ErrorKind::Corrupt, "{text}");
+        let error = layout_index(text.as_bytes(), "out/index.json").expect_err("refused");
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Corrupt, "cannot read out/index.json"), "{text}");
     }
     let other = format!(r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","manifests":[]}}"#);
-    assert!(corrupt(layout_index(other.as_bytes())).contains("`mediaType`"));
-    layout_index(br#"{"schemaVersion":2,"manifests":[]}"#).expect("the smallest one");
+    assert!(corrupt(layout_index(other.as_bytes(), "out/index.json")).contains("`mediaType`"));
+    layout_index(br#"{"schemaVersion":2,"manifests":[]}"#, "out/index.json").expect("the smallest one");
 }
 
 #[test]
 fn lay_08_manifests_null_reads_as_none_with_a_warning() {
     let text = r#"{"schemaVersion":2,"manifests":null}"#;
-    let index = layout_index(text.as_bytes()).expect("accepted");
+    let index = layout_index(text.as_bytes(), "out/index.json").expect("accepted");
     assert_eq!(index.manifests, []);
     assert_eq!(warnings(text.as_bytes()).len(), 1);
     assert!(json::canonical(&index).expect("writable").ends_with(br#""manifests":[],"schemaVersion":2}"#), "never written as null");
@@ -178,7 +179,7 @@ fn lay_56_data_in_another_encoding_or_too_long() {
         assert!(corrupt(read_index(&entry(&format!(r#"{EMPTY},"data":"{data}""#)))).contains("not base64"), "{data}");
     }
     let long = entry(&format!(r#"{EMPTY},"data":"{}""#, "A".repeat(8 << 20)));
-    assert!(corrupt(layout_index(long.as_bytes())).contains("the limit is 4194304 bytes"));
+    assert!(corrupt(layout_index(long.as_bytes(), "out/index.json")).contains("the limit is 4194304 bytes"));
 }
 
 #[test]

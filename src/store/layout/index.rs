@@ -58,7 +58,7 @@ impl Layout {
         if bytes.is_empty() {
             return Err(Error::corrupt(format!("{shown} is empty")).subject(&shown).hint(LOST));
         }
-        shape::layout_index(&bytes).map_err(|error| error.subject(&shown))
+        shape::layout_index(&bytes, &shown)
     }
 }
 

@@ -27,7 +27,7 @@ impl Layout {
     }
 
     pub(super) fn open_as(path: &Path, options: Options, presence: Presence) -> Result<Layout> {
-        let root = Arc::new(Dir::open(path)?);
+        let root = Arc::new(Dir::open(path).map_err(|error| if is_something_else(path) { no_directory(path).with_kind(ErrorKind::Corrupt) } else { error })?);
         let header_path = path.join(HEADER);
         let mut patience = Patience::new(options.lock_timeout, options.cancel.clone());
         loop {
@@ -51,7 +51,7 @@ impl Layout {
     /// Kinds: `conflict` where there is a layout or anything else already.
     pub fn create(path: &Path, options: Options) -> Result<Layout> {
         make_directories(path)?;
-        let root = Arc::new(Dir::open(path).map_err(|error| error.with_kind(ErrorKind::Conflict))?);
+        let root = Arc::new(open_vacant(path).map_err(|error| error.with_kind(ErrorKind::Conflict))?);
         match initialise(&root, &options)? {
             Initialised::Now => Layout::open(path, options),
             Initialised::Before => Err(Error::conflict(format!("{} is an image layout already", text::path(path))).subject(text::path(path))),
@@ -59,11 +59,27 @@ impl Layout {
     }
 
     /// Opens the layout in `path`, or creates it in a new or empty directory. Many processes may do so at once.
+    ///
+    /// Kinds: those of [`open`](Self::open), and `conflict` where there is anything else already.
     pub fn ensure(path: &Path, options: Options) -> Result<Layout> {
         make_directories(path)?;
-        initialise(&Arc::new(Dir::open(path)?), &options)?;
+        initialise(&Arc::new(open_vacant(path)?), &options)?;
         Layout::open(path, options)
     }
+}
+
+/// Opens the directory that is to become a layout.
+fn open_vacant(path: &Path) -> Result<Dir> {
+    Dir::open(path).map_err(|error| if is_something_else(path) { no_directory(path).hint("give a new or an empty directory") } else { error })
+}
+
+/// Whether there is something that is no directory.
+fn is_something_else(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| !metadata.is_dir())
+}
+
+fn no_directory(path: &Path) -> Error {
+    Error::conflict(format!("{} is not an image layout: it is not a directory", text::path(path))).subject(text::path(path))
 }
 
 /// Who else may have a layout open.

@@ -286,7 +286,10 @@ fn create_wants_a_new_or_empty_directory() {
     fs::write(temp.path().join("file"), "").expect("written");
     for occupied in [temp.path().to_owned(), temp.path().join("file")] {
         assert_eq!(Layout::create(&occupied, quick()).expect_err("occupied").kind(), ErrorKind::Conflict);
+        assert_eq!(Layout::ensure(&occupied, quick()).expect_err("occupied").kind(), ErrorKind::Conflict);
+        assert_eq!(Layout::open(&occupied, quick()).expect_err("no layout").kind(), ErrorKind::Corrupt);
     }
+    assert!(Layout::open(&temp.path().join("file"), quick()).expect_err("a file").message().ends_with("it is not a directory"));
     assert!(!temp.path().join("index.json.lock").exists(), "a refused directory is not touched");
 }
 

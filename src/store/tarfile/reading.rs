@@ -51,7 +51,7 @@ impl Reading {
         let shown = &self.input.shown;
         let lost = || Error::corrupt(format!("archive {shown} has no `{INDEX}`")).subject(shown).hint("the archive was probably cut off: make it anew");
         let bytes = self.document(INDEX, limits::LAYOUT_INDEX_BYTES)?.ok_or_else(lost)?;
-        shape::layout_index(&bytes).map_err(|error| error.context(format!("cannot read archive {shown}")).subject(shown))
+        shape::layout_index(&bytes, "index.json").map_err(|error| error.context(format!("cannot read archive {shown}")).subject(shown))
     }
 
     fn not_a_layout(&self) -> Error {
