@@ -5,6 +5,7 @@ mod support;
 mod architecture;
 mod archive;
 mod bad_disk;
+mod bad_input;
 mod build;
 mod build_paths;
 mod build_refused;
