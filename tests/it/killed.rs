@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::FlockOperation;
 use rustix::process::Signal;
 
-use crate::support::context::{self, noise, oci};
+use crate::support::context::{self, noise, oci, stagings};
 use crate::support::process::{Companion, Runs as _, has_open, larder};
 use crate::support::snapshot::{assert_same, snapshot};
 use crate::support::sound::{assert_layout_is_sound, examine};
@@ -19,12 +19,6 @@ fn slow(at: &Path, tag: &str) -> PathBuf {
     let file = at.join("own");
     fs::File::create(&file).and_then(|file| file.set_len(300 << 20)).expect("a sparse file");
     file
-}
-
-/// The staging directories in a layout.
-fn stagings(layout: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(layout).expect("there").map(|entry| entry.expect("readable").path());
-    entries.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".larder"))).collect()
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod concurrency;
 mod copy;
 mod determinism;
 mod edit;
+mod faults;
 mod gc;
 mod index;
 mod inspect;

@@ -49,3 +49,9 @@ pub(crate) fn layout() -> (TempDir, PathBuf) {
     build(&context, &layout).succeeds();
     (home, layout)
 }
+
+/// The staging directories in a layout: what writers work in, and leave when they are killed.
+pub(crate) fn stagings(layout: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(layout).expect("there").map(|entry| entry.expect("readable").path());
+    entries.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".larder"))).collect()
+}
