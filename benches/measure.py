@@ -1,5 +1,6 @@
 """What the benchmarks share: measuring commands in interleaved rounds, and judging the medians."""
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MIB = 1 << 20
+TREE_BYTES = 1 << 30
 
 
 def make_once(path, make):
@@ -21,6 +23,25 @@ def make_once(path, make):
         unfinished.mkdir(parents=True)
         make(unfinished)
         unfinished.rename(path)
+
+
+def make_real_tree(tree):
+    """About 1 GiB of whole directories of /usr, picked by the hash of their name: some of everything, the same every time."""
+    directories = []
+    for directory, _, files in os.walk("/usr"):
+        paths = [os.path.join(directory, name) for name in files]
+        size = sum(os.lstat(path).st_size for path in paths)
+        if size <= TREE_BYTES // 8:
+            directories.append((hashlib.sha256(directory.encode(errors="surrogateescape")).digest(), paths, size))
+    chosen, total = [], 0
+    for _, paths, size in sorted(directories):
+        if total + size <= TREE_BYTES:
+            chosen += paths
+            total += size
+    listing = tree.with_name(tree.name + ".list")
+    listing.write_bytes(b"\0".join(os.fsencode(path) for path in sorted(chosen)))
+    shell(f"tar -C / -cf - --no-recursion --null -T {quote(listing)} 2>/dev/null | tar -C {quote(tree)} -xpf -")
+    listing.unlink()
 
 
 def quote(path):
@@ -63,10 +84,10 @@ class Sample:
 
 
 class Row:
-    """One command under test. `out` is its own directory; `fresh` empties that before every run."""
+    """One command under test. `out` is its own directory; `fresh` empties that before every run; `sized` rows make one large file."""
 
-    def __init__(self, name, title, work, command, fresh=True, before=None, expect=None):
-        self.name, self.title, self.fresh, self.before, self.expect = name, title, fresh, before, expect
+    def __init__(self, name, title, work, command, fresh=True, before=None, expect=None, sized=True):
+        self.name, self.title, self.fresh, self.before, self.expect, self.sized = name, title, fresh, before, expect, sized
         self.out = work / "out" / name
         self.command = command(self.out)
         self.samples = []
@@ -87,7 +108,7 @@ class Row:
             sys.exit(f"compare: {self.title}: the same tree gave another image")
         if self.expect == "other" and self.names() == names:
             sys.exit(f"compare: {self.title}: a changed tree gave the same image")
-        if self.fresh:
+        if self.fresh and self.sized:
             sample.size = max((path.stat().st_size for path in self.result().rglob("*") if path.is_file()), default=0)
         self.samples.append(sample)
 
