@@ -48,8 +48,19 @@ pub struct BuildRequest {
 pub struct Output {
     /// Where it is. A name in it is not looked at.
     pub location: Location,
-    /// A name for this output only, instead of the image's names.
-    pub name: Option<ImageName>,
+    /// The names in it.
+    pub names: OutputNames,
+}
+
+/// The names of the image in one output.
+#[derive(Clone, Debug)]
+pub enum OutputNames {
+    /// Those of the image.
+    Image,
+    /// Those of the image and this one.
+    ImageAnd(ImageName),
+    /// This one alone.
+    Only(ImageName),
 }
 
 /// What was built.
@@ -256,7 +267,7 @@ fn metadata_target(path: &Path) -> Result<Target> {
 /// Copies the image into an archive, under the names it is to have there.
 fn pack(run: &Run, request: &BuildRequest, from: &Layout, built: &Built, output: &Output, names: &[ImageName]) -> Result<()> {
     let source = Unnamed { layout: from, root: &built.root };
-    let wanted = Wanted::One(Selector::Only, Names::New(output.names(names).to_vec()));
+    let wanted = Wanted::One(Selector::Only, Names::New(output.names(names)));
     let wanted = CopyRequest { source: &source, wanted: &wanted, platforms: &Platforms::All, referrers: Referrers::Left };
     let how = How { sharing: None, reading: Reading::Copied };
     let packed = CopyPlan::new(run, &wanted).and_then(|plan| {
@@ -304,9 +315,18 @@ impl Output {
         transport.map_or(self.location.scheme().is_none(), |scheme| scheme == LAYOUT)
     }
 
-    /// The names there, where the image has `names`.
-    fn names<'a>(&'a self, names: &'a [ImageName]) -> &'a [ImageName] {
-        self.name.as_ref().map_or(names, std::slice::from_ref)
+    /// The names there, where the image has the names `image`.
+    fn names(&self, image: &[ImageName]) -> Vec<ImageName> {
+        let mut names = match &self.names {
+            OutputNames::Image | OutputNames::ImageAnd(_) => image.to_vec(),
+            OutputNames::Only(_) => Vec::new(),
+        };
+        if let OutputNames::ImageAnd(own) | OutputNames::Only(own) = &self.names
+            && !names.contains(own)
+        {
+            names.push(own.clone());
+        }
+        names
     }
 
     /// The location without a name.

@@ -310,6 +310,26 @@ fn several_outputs_get_the_same_image() {
 }
 
 #[test]
+fn a_name_in_the_output_replaces_the_tags_of_the_file_and_not_those_of_the_call() {
+    let good = context(TWO);
+    let names = |output: &str, more: &[&str]| {
+        let out = good.path().join(output);
+        let ran = build(good.path(), &out.with_file_name(format!("{output}:own")), &[more, &["--no-cache", "--format", "json"]].concat());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_layout_is_sound(&out);
+        let index = read_index(&out);
+        let entries = index["manifests"].as_array().expect("a list");
+        let mut names: Vec<String> = entries.iter().map(|entry| entry["annotations"]["org.opencontainers.image.ref.name"].to_string()).collect();
+        names.sort();
+        (names, ran.json()["names"].clone())
+    };
+    assert_eq!(names("a", &[]), (vec!["\"own\"".to_owned()], serde_json::json!(["own"])));
+    let (tags, reported) = names("b", &["-t", "hello:2"]);
+    assert_eq!(tags, ["\"2\"", "\"own\""]);
+    assert_eq!(reported, serde_json::json!(["docker.io/library/hello:2", "own"]));
+}
+
+#[test]
 fn tar_58_names_that_mean_deletion_and_devices_in_copies_are_refused() {
     let bad = context(TWO);
     fs::write(bad.path().join("dist/amd64/.wh.x"), "").expect("writable");

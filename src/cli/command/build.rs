@@ -19,7 +19,7 @@ use crate::cli::{annotation, bytes, host};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::fsio::regular;
 use crate::layer::Codec;
-use crate::ops::build::{self, BuildPlanReport, BuildReport, BuildRequest, Output};
+use crate::ops::build::{self, BuildPlanReport, BuildReport, BuildRequest, Output, OutputNames};
 use crate::spec::name::ImageName;
 use crate::spec::{Platform, Selector, limits, text};
 use crate::store::location::Location;
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// The specification, where it is not CONTEXT/larder.toml
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Layout or archive to write, and optionally the name there; may be repeated
+    /// Layout or archive to write; a NAME is given there, instead of the file's tags or besides those of --tag; may be repeated
     #[arg(long, short, value_name = "LOCATION[:NAME]")]
     output: Vec<String>,
     /// Name of the image; replaces the file's tags; may be repeated
@@ -97,7 +97,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
 
 fn request(args: Args, context: &Context) -> Result<BuildRequest> {
     let host = host::platform();
-    let outputs = args.output.iter().map(|output| self::output(output)).collect::<Result<Vec<_>>>()?;
+    let outputs = args.output.iter().map(|output| self::output(output, &args)).collect::<Result<Vec<_>>>()?;
     if outputs.is_empty() && !args.dry_run {
         return Err(Error::usage("there is nothing to write to").hint("add an output: -o oci:DIR"));
     }
@@ -111,13 +111,18 @@ fn request(args: Args, context: &Context) -> Result<BuildRequest> {
     Ok(BuildRequest { spec: spec(args, &host)?, host, outputs, shape, cache, metadata_file, options: context.layout_options() })
 }
 
-fn output(written: &str) -> Result<Output> {
+fn output(written: &str, args: &Args) -> Result<Output> {
     let location = Location::parse(written).map_err(|error| error.context(format!("cannot write to `{}`", text::shown(written))))?;
     if matches!(location.selector(), Selector::Digest(_)) {
         return Err(Error::usage(format!("`{location}` has a digest, which follows from what is built")).hint("write a name or nothing after the path"));
     }
-    let name = location.name().map(ImageName::verbatim).transpose()?;
-    Ok(Output { location, name })
+    let names = match location.name().map(ImageName::verbatim).transpose()? {
+        None => OutputNames::Image,
+        // Tags of this very call are meant; those of the file may be for other builds.
+        Some(name) if args.tag.is_empty() => OutputNames::Only(name),
+        Some(name) => OutputNames::ImageAnd(name),
+    };
+    Ok(Output { location, names })
 }
 
 /// The file's specification with the flags on top.
