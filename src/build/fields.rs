@@ -123,6 +123,15 @@ impl<'a> Fields<'a> {
         Ok(entries)
     }
 
+    /// The keys of a table, in the order of the file; none where it is absent.
+    pub(super) fn names(&self, key: &str) -> Result<Vec<At<String>>> {
+        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
+        let table = value.get_ref().as_table().ok_or_else(|| self.expected(key, "a table", value))?;
+        let mut keys: Vec<_> = table.keys().collect();
+        keys.sort_by_key(|name| name.span().start);
+        Ok(keys.into_iter().map(|name| At::new(name.get_ref().to_string(), self.file.place(name.span().start))).collect())
+    }
+
     /// A table with known keys.
     pub(super) fn table(&self, key: &str, known: &[&str]) -> Result<Option<Fields<'a>>> {
         let Some(value) = self.get(key) else { return Ok(None) };

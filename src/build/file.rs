@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use super::annotation::Target;
 use super::destination::DestinationSpec;
 use super::fields::{Fields, File};
 use super::place::At;
-use super::spec::{AnnotationSpec, BaseSpec, BuildSpec, ConfigSpec, CopySpec, Devices, LayerSource, LayerSpec, Level, RootfsSpec, Step, TarSpec, mode, owner};
+use super::platforms;
+use super::spec::{AnnotationSpec, BaseSpec, BuildSpec, ConfigSpec, CopySpec, Devices, LayerSource, LayerSpec, RootfsSpec, Step, TarSpec, mode, owner};
 use super::template::Template;
 use crate::error::Result;
 use crate::layer::changeset::{Modes, Owner};
@@ -37,6 +39,7 @@ pub fn parse(name: &str, text: &str, context: &Path) -> Result<BuildSpec> {
             name: top.string("name")?,
             tags: top.strings("tags")?,
             platforms: platforms(&top)?,
+            usual_platforms: Vec::new(),
             base: base.transpose()?,
             layers: top.tables("layer", "layer", LAYER)?.iter().map(layer).collect::<Result<_>>()?,
             config: config(&top)?,
@@ -51,8 +54,12 @@ pub fn parse(name: &str, text: &str, context: &Path) -> Result<BuildSpec> {
 
 fn platforms(fields: &Fields<'_>) -> Result<Vec<Platform>> {
     let mut platforms: Vec<Platform> = Vec::new();
-    for written in fields.strings("platforms")? {
-        let platform = Platform::parse(&written.value).map_err(|error| written.place.wrap(error, "`platforms` has one that cannot be read"))?;
+    let Some(written) = fields.optional_strings("platforms")? else { return Ok(platforms) };
+    if written.is_empty() {
+        return Err(fields.place_of("platforms").usage("`platforms` is empty").hint("name at least one, such as \"linux/amd64\", or leave the key out"));
+    }
+    for written in written {
+        let platform = platforms::read(&written)?;
         if platforms.contains(&platform) {
             return Err(written.place.usage(format!("platform {platform} stands here twice")));
         }
@@ -201,22 +208,24 @@ fn config(top: &Fields<'_>) -> Result<ConfigSpec> {
 }
 
 fn annotations(top: &Fields<'_>) -> Result<Vec<AnnotationSpec>> {
-    let names: Vec<&str> = Level::NAMES.iter().map(|(name, _)| *name).collect();
-    let Some(fields) = top.table("annotations", &names)? else { return Ok(Vec::new()) };
+    let names = top.names("annotations")?;
+    let known: Vec<&str> = names.iter().map(|name| name.value.as_str()).collect();
+    let Some(fields) = top.table("annotations", &known)? else { return Ok(Vec::new()) };
     let mut annotations = Vec::new();
-    for (name, level) in Level::NAMES {
-        for (key, value) in fields.map(name)? {
-            if key.is_empty() {
-                return Err(value.place.usage("the key of an annotation cannot be empty"));
-            }
-            annotations.push(AnnotationSpec { place: value.place, level, platform: None, key, value: value.value });
+    for name in &names {
+        let target = Target::parse(&name.place, &name.value)?;
+        for (key, value) in fields.map(&name.value)? {
+            annotations.push(target.annotation(&value.place, &key, &value.value)?);
         }
     }
+    // Of two for one key the last is written: one platform's own, wherever it stands.
+    annotations.sort_by_key(|annotation| annotation.platform.is_some());
     Ok(annotations)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::spec::Level;
     use super::*;
     use crate::error::ErrorKind;
 

@@ -7,6 +7,7 @@
 //! Relies on `layer` for the bytes of layers and on `store` for the layout. Guarantees: planning writes nothing; what is built depends on the
 //! specification, the source files and the time stamp of the run, and on nothing else of the machine; nothing is named before it is complete.
 
+pub mod annotation;
 mod archive;
 mod base;
 pub mod cache;
@@ -20,6 +21,7 @@ mod image;
 mod names;
 pub mod place;
 pub mod plan;
+pub mod platforms;
 mod recipe;
 pub mod spec;
 mod takeover;

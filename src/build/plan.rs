@@ -115,6 +115,8 @@ impl Content {
 pub fn plan(run: &Run, spec: &BuildSpec, platforms: &[Platform], options: &Options) -> Result<BuildPlan> {
     let codec = spec.compression.unwrap_or_default();
     let base = spec.base.as_ref().map(|base| Base::open(base, options)).transpose()?;
+    super::platforms::warn_of_unknown(run, platforms);
+    warn_of_idle_layers(run, spec, platforms);
     let mut planner = Planner::new(run, spec, codec, "larder build");
     let mut plans = Vec::with_capacity(platforms.len());
     for platform in platforms {
@@ -145,6 +147,16 @@ pub fn plan_above(run: &Run, spec: &BuildSpec, platforms: &[Platform], author: &
     Ok(AbovePlan { layers: planner.layers, platforms: chosen })
 }
 
+/// Tells of layers that no platform has, neither of this build nor of the file's.
+fn warn_of_idle_layers(run: &Run, spec: &BuildSpec, platforms: &[Platform]) {
+    for layer in spec.layers.iter().filter(|layer| !layer.platforms.is_empty()) {
+        if !platforms.iter().chain(&spec.usual_platforms).any(|platform| layer.platforms.contains(platform)) {
+            let only: Vec<String> = layer.platforms.iter().map(Platform::to_string).collect();
+            run.events.warn(format!("{}: this layer is left out: it is for {} only, which is not built", layer.place, only.join(", ")));
+        }
+    }
+}
+
 /// Says of layers that one platform alone has which one that is.
 fn tell_apart<'a>(layers: &mut [LayerPlan], platforms: impl Iterator<Item = (&'a Platform, &'a [usize])> + Clone) {
     if platforms.clone().count() < 2 {
@@ -168,11 +180,13 @@ struct Planner<'a> {
     layers: Vec<LayerPlan>,
     /// Positions in `layers`.
     known: HashMap<([u8; 32], usize), usize>,
+    /// Warnings that one platform gave already.
+    told: HashSet<String>,
 }
 
 impl<'a> Planner<'a> {
     fn new(run: &'a Run, spec: &'a BuildSpec, codec: Codec, author: &'static str) -> Self {
-        Planner { run, spec, codec, author, collected: HashMap::new(), layers: Vec::new(), known: HashMap::new() }
+        Planner { run, spec, codec, author, collected: HashMap::new(), layers: Vec::new(), known: HashMap::new(), told: HashSet::new() }
     }
 
     fn platform(&mut self, platform: &Platform, has_base: bool) -> Result<Vec<usize>> {
@@ -183,6 +197,9 @@ impl<'a> Planner<'a> {
         for (position, layer) in self.spec.layers.iter().enumerate().filter(|(_, layer)| wanted(layer)) {
             let paths = paths(layer, platform);
             let mut content = self.content(position, layer, platform, &paths)?;
+            if provided.is_some() {
+                self.warn_of_idle_removals(layer, platform, &chosen)?;
+            }
             match (&mut content, &mut provided) {
                 (Content::Items(items), Some(directories)) => add_parents(self.run, items, directories),
                 (Content::Items(_), None) => {}
@@ -191,6 +208,24 @@ impl<'a> Planner<'a> {
             chosen.push(self.add(position, layer, platform, &paths, content)?);
         }
         Ok(chosen)
+    }
+
+    /// Tells of steps that remove what none of the layers `below` has. They are all that there is.
+    fn warn_of_idle_removals(&mut self, layer: &LayerSpec, platform: &Platform, below: &[usize]) -> Result<()> {
+        let LayerSource::Steps(steps) = &layer.source else { return Ok(()) };
+        for step in steps {
+            let Step::Remove { place, path } = step else { continue };
+            let path = path.resolve(platform)?.path;
+            let is_it = |item: &Item| item.path.strip_prefix(path.as_slice()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/');
+            let has_it = |layer: &usize| matches!(&self.layers[*layer].content, Content::Items(items) if items.iter().any(is_it));
+            if !below.iter().any(has_it) {
+                let warning = format!("{place}: there is no `/{}` to remove: this image has no base, and no layer below has it", text::bytes(&path));
+                if self.told.insert(warning.clone()) {
+                    self.run.events.warn(warning);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn content(&mut self, position: usize, layer: &LayerSpec, platform: &Platform, paths: &[String]) -> Result<Content> {

@@ -23,6 +23,8 @@ pub struct BuildSpec {
     pub tags: Vec<At<String>>,
     /// The platforms, in the order of the index; empty means the platform of the machine.
     pub platforms: Vec<Platform>,
+    /// The platforms that a file is for, where this build is for others or for some of them: what is for these alone is left out without a word.
+    pub usual_platforms: Vec<Platform>,
     /// The image to build upon.
     pub base: Option<BaseSpec>,
     /// The layers above the base, bottom first.

@@ -1,9 +1,9 @@
 //! Annotations as flags, in the grammar of buildx: `[LEVEL[[PLATFORM]],…:]KEY=VALUE`.
 
+use crate::build::annotation::Target;
 use crate::build::place::Place;
-use crate::build::spec::{AnnotationSpec, Level};
+use crate::build::spec::AnnotationSpec;
 use crate::error::Result;
-use crate::spec::Platform;
 
 /// The annotations that `--annotation WRITTEN` gives. Fails with kind `usage`.
 pub(crate) fn set(written: &str) -> Result<Vec<AnnotationSpec>> {
@@ -18,40 +18,17 @@ pub(crate) fn unset(written: &str) -> Result<Vec<AnnotationSpec>> {
 }
 
 fn annotations(place: &Place, left: &str, value: &str) -> Result<Vec<AnnotationSpec>> {
-    let prefixed = left.split_once(':').and_then(|(prefix, key)| Some((levels(prefix)?, key)));
-    let (levels, key) = prefixed.unwrap_or_else(|| (vec![(Level::Manifest, None)], left));
-    if key.is_empty() {
-        return Err(place.usage("has no key"));
-    }
-    let spec = |(level, platform): (Level, Option<String>)| {
-        if platform.is_some() && matches!(level, Level::Index | Level::IndexDescriptor) {
-            return Err(place
-                .usage("names a platform for an index, which is one for all platforms")
-                .hint("annotate manifest[PLATFORM], or leave the platform out"));
-        }
-        let platform =
-            platform.map(|platform| Platform::parse(&platform).map_err(|error| place.wrap(error, "has a platform that cannot be read"))).transpose()?;
-        Ok(AnnotationSpec { place: place.clone(), level, platform, key: key.to_owned(), value: value.to_owned() })
-    };
-    levels.into_iter().map(spec).collect()
-}
-
-/// The levels before the colon; none where the text is part of a key.
-fn levels(prefix: &str) -> Option<Vec<(Level, Option<String>)>> {
-    let level = |item: &str| {
-        let (name, platform) = match item.split_once('[') {
-            Some((name, rest)) => (name, Some(rest.strip_suffix(']')?.to_owned())),
-            None => (item, None),
-        };
-        let (_, level) = Level::NAMES.into_iter().find(|(known, _)| *known == name)?;
-        Some((level, platform))
-    };
-    prefix.split(',').map(level).collect()
+    // A colon may also be a part of the key, as in that of a URL.
+    let prefixed = left.split_once(':').filter(|(prefix, _)| prefix.split(',').any(Target::is_meant));
+    let Some((prefix, key)) = prefixed else { return Ok(vec![Target::MANIFESTS.annotation(place, left, value)?]) };
+    prefix.split(',').map(|target| Target::parse(place, target)?.annotation(place, key, value)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::build::spec::Level;
+    use crate::spec::Platform;
 
     #[test]
     fn annotations_are_read_as_buildx_reads_them() {
@@ -71,6 +48,16 @@ mod tests {
             assert_eq!(set(written).expect_err(written).kind(), crate::error::ErrorKind::Usage);
         }
         assert!(set("manifest-descriptor[linux/amd64],index:k=v").is_ok());
+    }
+
+    #[test]
+    fn a_mistyped_document_is_not_taken_for_a_key() {
+        let error = set("manifests:a=b").expect_err("mistyped");
+        assert_eq!(error.message(), "--annotation manifests:a=b: `manifests` is not a document that can be annotated");
+        assert_eq!(error.hint_text(), Some("did you mean `manifest`?"));
+        for written in ["index,manifset:a=b", "manifest[linux/amd64:a=b", "image[linux/amd64]:a=b", "index[linux/amd64]:a=b", "[linux/amd64]a=b"] {
+            assert!(set(written).is_err(), "{written}");
+        }
     }
 
     #[test]

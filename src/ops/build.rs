@@ -344,7 +344,14 @@ fn named(root: &Descriptor, name: &ImageName) -> Descriptor {
 fn prepare(run: &Run, request: &BuildRequest) -> Result<(Vec<ImageName>, BuildPlan)> {
     let names = names(&request.spec)?;
     let host = [request.host.clone()];
-    let platforms = if request.spec.platforms.is_empty() { host.as_slice() } else { request.spec.platforms.as_slice() };
+    let platforms = match request.spec.platforms.as_slice() {
+        [] => {
+            let warning = format!("no platform is given, so the image is for that of this machine, {}", request.host);
+            run.events.warn(warning + "; `platforms` in the file or --platform makes it the same on every machine");
+            host.as_slice()
+        }
+        given => given,
+    };
     check_annotations(run, &request.spec, platforms, request.shape)?;
     let plan = build::plan(run, &request.spec, platforms, &request.options)?;
     Ok((names, plan))
@@ -373,21 +380,27 @@ fn names(spec: &BuildSpec) -> Result<Vec<ImageName>> {
 
 /// An annotation that would go nowhere is an error, not a silence.
 fn check_annotations(run: &Run, spec: &BuildSpec, platforms: &[Platform], shape: Shape) -> Result<()> {
+    let mut left_out = Vec::new();
     for annotation in &spec.annotations {
+        // A file serves builds of one platform and of several; a flag means this build.
+        let from_file = annotation.place.origin() == place::Origin::File;
         let for_index = matches!(annotation.level, Level::Index | Level::IndexDescriptor);
         if for_index && !shape.is_index(platforms.len()) {
-            // A file serves builds of one platform and of several; a flag means this build.
-            if annotation.place.origin() == place::Origin::File {
-                run.events.warn(format!("{}: `{}` is left out: a single platform has no index", annotation.place, annotation.key));
-                continue;
+            if !from_file {
+                return Err(annotation.place.usage("a single platform has no index to annotate").hint("add --index, or annotate the manifest"));
             }
-            return Err(annotation.place.usage("a single platform has no index to annotate").hint("add --index, or annotate the manifest"));
+            left_out.push(annotation);
         }
         if let Some(platform) = &annotation.platform
             && !platforms.contains(platform)
+            && !(from_file && spec.usual_platforms.contains(platform))
         {
             return Err(annotation.place.usage(format!("{platform} is not built here")));
         }
+    }
+    if let Some(first) = left_out.first() {
+        let what = if left_out.len() == 1 { format!("`{}` is", first.key) } else { format!("`{}` and {} more are", first.key, left_out.len() - 1) };
+        run.events.warn(format!("{}: {what} left out: a single platform has no index to annotate; --index writes one", first.place));
     }
     Ok(())
 }

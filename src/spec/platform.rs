@@ -86,6 +86,17 @@ pub struct Platform {
     pub other: BTreeMap<String, Value>,
 }
 
+/// A word that names no operating system and no architecture that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownWord {
+    /// The word.
+    pub word: String,
+    /// The known one that is most like it.
+    pub nearest: &'static str,
+    /// How many characters have to be put in, taken out, changed or swapped to get there.
+    pub slips: usize,
+}
+
 impl Platform {
     /// A platform of these three parts, as they are given. An empty variant is none.
     pub fn new(os: &str, architecture: &str, variant: &str) -> Self {
@@ -156,6 +167,15 @@ impl Platform {
     /// The variant of the architecture; empty for none.
     pub fn variant(&self) -> &str {
         self.variant.as_deref().unwrap_or_default()
+    }
+
+    /// The operating system or the architecture, where it is none that larder has heard of. Such platforms are allowed: new ones begin like that.
+    pub fn unknown_word(&self) -> Option<UnknownWord> {
+        let parts = [(self.os.as_str(), KNOWN_OS.as_slice()), (self.arch(), KNOWN_ARCHITECTURES.as_slice())];
+        let (word, known) = parts.into_iter().find(|(word, known)| !known.contains(word))?;
+        let slips = |other: &str| strsim::damerau_levenshtein(word, other);
+        let nearest = known.iter().copied().min_by_key(|other| slips(other))?;
+        Some(UnknownWord { word: word.to_owned(), nearest, slips: slips(nearest) })
     }
 
     /// `linux-arm-v7`: a word for the names of files and reports, made of letters, digits, `_`, `.` and `-` only. A version of the operating

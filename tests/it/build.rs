@@ -117,7 +117,7 @@ fn a_single_platform_is_a_manifest_unless_an_index_is_asked_for() {
     let out = context.path().join("out");
     let ran = build(context.path(), &out, &["--platform", "linux/arm64", "--format", "json", "--no-cache"]);
     assert_eq!(ran.json()["media_type"], "application/vnd.oci.image.manifest.v1+json");
-    assert!(ran.stderr.contains("left out: a single platform has no index"), "{ran:?}");
+    assert!(ran.stderr.contains("left out: a single platform has no index to annotate; --index writes one"), "{ran:?}");
     let ran = build(context.path(), &out, &["--platform", "linux/arm64", "--index", "--format", "json", "--no-cache"]);
     assert_eq!(ran.json()["media_type"], "application/vnd.oci.image.index.v1+json");
     let ran = build(context.path(), &out, &["--platform", "linux/arm64", "--annotation", "index:a=b", "--no-cache"]);
@@ -256,6 +256,12 @@ fn bad_input_is_one_clear_error_and_the_layout_stays_as_it_was() {
         (layer("[[layer.file]]\nto = \"/a\"\ncontent = \"1\"\n"), &["--base", "oci:/nonexistent"], 4, "/nonexistent"),
         (layer("rootfs = \"dist/none\"\n"), &[], 4, "source `dist/none`"),
         ("not toml".into(), &[], 2, "larder.toml:1:"),
+        ("platforms = []\n".into(), &[], 2, "larder.toml:1:13: `platforms` is empty"),
+        ("platforms = [\"linux/amd46\"]\n".into(), &[], 2, "larder.toml:1:14: platform linux/amd46 is not known"),
+        (FILE.into(), &["--platform", "linux/amd46"], 2, "--platform linux/amd46: platform linux/amd46 is not known"),
+        (format!("{FILE}[annotations.manifets]\na = \"b\"\n"), &[], 2, "larder.toml:5:14: `manifets` is not a document that can be annotated"),
+        (format!("{FILE}[annotations.manifest]\n\"[linux/amd64]a\" = \"b\"\n"), &[], 2, "larder.toml:6:20: `[linux/amd64]a` is not a key"),
+        (format!("{FILE}[annotations.\"index[linux/amd64]\"]\na = \"b\"\n"), &[], 2, "an index is for all platforms"),
         (String::new(), &[], 2, "there is nothing to build"),
     ];
     for (toml, more, code, words) in cases {
@@ -307,6 +313,71 @@ fn several_outputs_get_the_same_image() {
     assert_layout_is_sound(&other);
     assert_eq!(read_index(&a)["manifests"][0]["digest"], read_index(&other)["manifests"][0]["digest"]);
     assert_eq!(read_index(&other)["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"], "other");
+}
+
+/// What a build without output says of this file, with these flags.
+fn warnings(toml: &str, more: &[&str]) -> Vec<String> {
+    let context = context(toml);
+    let ran = ran(&[&["build", context.path().to_str().expect("UTF-8"), "--dry-run", "--no-cache"], more].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    ran.stderr.lines().map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn assert_warns(toml: &str, more: &[&str], expected: &[&str]) {
+    let warnings = warnings(toml, more);
+    assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
+    for (warning, words) in warnings.iter().zip(expected) {
+        assert!(warning.starts_with("warning: ") && warning.contains(words), "{words:?} in {warning:?}");
+    }
+}
+
+const FILE: &str = "[[layer]]\n[[layer.file]]\nto = \"/a\"\ncontent = \"\"\n";
+
+#[test]
+fn without_platforms_the_image_is_for_the_machine_and_that_is_said_once() {
+    assert_warns(FILE, &[], &["no platform is given, so the image is for that of this machine, linux/"]);
+    assert_warns(FILE, &["--platform", "amd64"], &[]);
+    assert_warns(&format!("platforms = [\"amd64\"]\n{FILE}"), &[], &[]);
+    assert_warns(FILE, &["--platform", "linux/e2k"], &["platform linux/e2k is not known: there is no `e2k`"]);
+}
+
+#[test]
+fn a_layer_for_platforms_that_are_not_built_is_told_of_unless_the_call_chose_others() {
+    let toml = format!("platforms = [\"linux/amd64\", \"linux/arm64\"]\n{FILE}[[layer]]\nplatforms = [\"linux/s390x\"]\nrootfs = \"dist\"\n");
+    let left_out = "larder.toml:6:1: this layer is left out: it is for linux/s390x only, which is not built";
+    assert_warns(&toml, &[], &[left_out]);
+    assert_warns(&toml, &["--platform", "linux/arm64"], &[left_out]);
+    assert_warns(&toml.replace("s390x", "arm64"), &["--platform", "linux/amd64"], &[]);
+}
+
+#[test]
+fn removing_what_is_not_there_is_told_of() {
+    let remove = |path: &str| format!("platforms = [\"linux/amd64\", \"linux/arm64\"]\n{FILE}[[layer]]\n[[layer.remove]]\npath = \"{path}\"\n");
+    assert_warns(&remove("/a"), &[], &[]);
+    assert_warns(&remove("/b"), &[], &["larder.toml:7:1: there is no `/b` to remove"]);
+}
+
+#[test]
+fn annotations_left_out_are_told_of_once() {
+    let toml = format!("platforms = [\"linux/amd64\"]\n{FILE}[annotations.index]\na = \"1\"\nb = \"2\"\n");
+    assert_warns(&toml, &[], &["larder.toml:7:5: `a` and 1 more are left out: a single platform has no index to annotate; --index writes one"]);
+    assert_warns(&toml, &["--index"], &[]);
+}
+
+#[test]
+fn annotations_of_one_platform_stand_in_the_file_as_in_the_flag() {
+    let toml = format!(
+        "platforms = [\"linux/amd64\", \"linux/arm64\"]\ntags = [\"1\"]\n{FILE}[annotations.\"manifest[linux/arm64]\"]\nk = \"arm\"\n[annotations.manifest]\nk = \"all\"\n"
+    );
+    let good = context(&toml);
+    let out = good.path().join("out");
+    let ran = build(good.path(), &out, &["--no-cache"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_layout_is_sound(&out);
+    assert_eq!(manifest_of(&out, "1", "amd64")["annotations"]["k"], "all");
+    assert_eq!(manifest_of(&out, "1", "arm64")["annotations"]["k"], "arm");
+    assert_warns(&toml, &["--platform", "linux/amd64"], &[]);
 }
 
 #[test]

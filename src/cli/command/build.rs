@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::build::place::{At, Place};
 use crate::build::spec::{BaseSpec, BuildSpec};
-use crate::build::{Cache, Shape, file};
+use crate::build::{Cache, Shape, file, platforms};
 use crate::cli::context::Context;
 use crate::cli::layers::LayerFlags;
 use crate::cli::output::Report;
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// Name of the image; replaces the file's tags; may be repeated
     #[arg(long, short, value_name = "NAME[:TAG]")]
     tag: Vec<String>,
-    /// Platforms to build for, in the order of the index; may be repeated
+    /// Platforms to build for, in the order of the index, instead of the file's; without any it is that of this machine; may be repeated
     #[arg(long, value_name = "OS/ARCH[/VARIANT],…")]
     platform: Vec<String>,
     /// Image in a layout to build upon
@@ -59,7 +59,7 @@ pub(crate) struct Args {
     layers: LayerFlags,
     #[command(flatten)]
     settings: SettingFlags,
-    /// Annotation of a document: manifest, index, manifest-descriptor or index-descriptor; may be repeated
+    /// Annotation of a document: manifest, index, manifest-descriptor or index-descriptor, as in 'manifest[linux/amd64]:KEY=VALUE'; may be repeated
     #[arg(long, value_name = "[LEVEL[[PLATFORM]],…:]KEY=VALUE")]
     annotation: Vec<String>,
     /// How layers are compressed: gzip, zstd or none, with an optional level as in gzip:9
@@ -129,9 +129,10 @@ fn output(written: &str, args: &Args) -> Result<Output> {
 fn spec(args: Args, host: &Platform) -> Result<BuildSpec> {
     let mut spec = read_file(&args)?;
     if let Some(first) = args.platform.first() {
-        let list = args.platform.join(",");
-        spec.platforms =
-            Platform::parse_list_with(&list, host).map_err(|error| Place::flag(format!("--platform {first}")).wrap(error, "cannot build for this"))?;
+        let place = Place::flag(format!("--platform {first}"));
+        let wanted = Platform::parse_list_with(&args.platform.join(","), host).map_err(|error| place.wrap(error, "cannot build for this"))?;
+        wanted.iter().try_for_each(|platform| platforms::check(platform, &place))?;
+        spec.usual_platforms = std::mem::replace(&mut spec.platforms, wanted);
     }
     if !args.tag.is_empty() {
         spec.tags = args.tag.iter().map(|tag| At::new(full_name(tag, spec.name.is_some()), Place::flag(format!("--tag {tag}")))).collect();
