@@ -29,8 +29,9 @@
 //! graph    what descriptors lead to: walk, filter by platform, find one image, find what is attached
 //! store    layouts on disk and in memory, behind the traits Source and Destination
 //! tar      tar streams, plain and compressed
-//! exec     how an operation runs: threads, cancelling, events, times
 //! fsio     durable files, locks, verified reading, opening without trust
+//! exec     how an operation runs: threads, cancelling, events, times
+//! specfile the TOML that people write, and where in it something stands
 //! spec     the documents of the specifications as plain data, no I/O
 //! ```
 //!
@@ -56,6 +57,7 @@ pub mod graph;
 pub mod layer;
 pub mod ops;
 pub mod spec;
+pub mod specfile;
 pub mod store;
 pub mod tar;
 

@@ -7,6 +7,8 @@
 //! Relies on `layer` for the bytes of layers and on `store` for the layout. Guarantees: planning writes nothing; what is built depends on the
 //! specification, the source files and the time stamp of the run, and on nothing else of the machine; nothing is named before it is complete.
 
+use crate::specfile::fields;
+
 pub mod annotation;
 mod archive;
 mod base;
@@ -14,12 +16,10 @@ pub mod cache;
 mod collect;
 pub mod destination;
 pub mod execute;
-mod fields;
 pub mod file;
 mod globs;
 mod image;
 mod names;
-pub mod place;
 pub mod plan;
 pub mod platforms;
 mod recipe;
@@ -27,6 +27,7 @@ pub mod spec;
 mod takeover;
 pub mod template;
 
+pub use crate::specfile::place;
 pub use cache::Cache;
 pub use execute::{Built, BuiltImage, BuiltLayer, Origin, Shape, execute, make};
 pub use plan::{AbovePlan, BuildPlan, Content, LayerPlan, PlatformPlan, plan, plan_above};

@@ -8,8 +8,8 @@ use source::Source;
 const FLOORS: &[&[&str]] = &[
     // `error` shows foreign text as `spec` does, and `spec` fails with `error`: one floor that may be used from everywhere.
     &["error", "spec"],
-    // How work is waited for and stopped, before the files that wait for locks.
-    &["exec"],
+    // How work is waited for and stopped, before the files that wait for locks; and what people write.
+    &["exec", "specfile"],
     &["fsio"],
     // What layers and archives are made of.
     &["tar"],

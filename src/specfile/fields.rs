@@ -11,14 +11,14 @@ use crate::error::{Error, Result};
 use crate::spec::text;
 
 /// A TOML file: its name for messages and its text.
-pub(super) struct File<'a> {
+pub(crate) struct File<'a> {
     name: &'a str,
     text: &'a str,
 }
 
 impl<'a> File<'a> {
     /// Parses the file and hands its top table to `read`.
-    pub(super) fn read<R>(name: &'a str, text: &'a str, known: &[&str], read: impl FnOnce(Fields<'_>) -> Result<R>) -> Result<R> {
+    pub(crate) fn read<R>(name: &'a str, text: &'a str, known: &[&str], read: impl FnOnce(Fields<'_>) -> Result<R>) -> Result<R> {
         let file = File { name, text };
         let table = DeTable::parse(text).map_err(|error| {
             let place = file.place(error.span().map_or(0, |span| span.start));
@@ -37,11 +37,11 @@ impl<'a> File<'a> {
 }
 
 /// A table whose keys are all known.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     file: &'a File<'a>,
     table: &'a DeTable<'a>,
     /// Where the table begins.
-    pub(super) place: Place,
+    pub(crate) place: Place,
 }
 
 impl<'a> Fields<'a> {
@@ -72,34 +72,34 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether the key is there.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
 
     /// Where the key's value stands, or the table where it is absent.
-    pub(super) fn place_of(&self, key: &str) -> Place {
+    pub(crate) fn place_of(&self, key: &str) -> Place {
         self.get(key).map_or_else(|| self.place.clone(), |value| self.at(value))
     }
 
     /// A string.
-    pub(super) fn string(&self, key: &str) -> Result<Option<At<String>>> {
+    pub(crate) fn string(&self, key: &str) -> Result<Option<At<String>>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let string = value.get_ref().as_str().ok_or_else(|| self.expected(key, "a string", value))?;
         Ok(Some(At::new(string.to_owned(), self.at(value))))
     }
 
     /// A string that must be there.
-    pub(super) fn required(&self, key: &str, what: &str) -> Result<At<String>> {
+    pub(crate) fn required(&self, key: &str, what: &str) -> Result<At<String>> {
         self.string(key)?.ok_or_else(|| self.place.usage(format!("{what} needs `{key}`")))
     }
 
     /// A list of strings; empty where the key is absent.
-    pub(super) fn strings(&self, key: &str) -> Result<Vec<At<String>>> {
+    pub(crate) fn strings(&self, key: &str) -> Result<Vec<At<String>>> {
         Ok(self.optional_strings(key)?.unwrap_or_default())
     }
 
     /// A list of strings, or none where the key is absent.
-    pub(super) fn optional_strings(&self, key: &str) -> Result<Option<Vec<At<String>>>> {
+    pub(crate) fn optional_strings(&self, key: &str) -> Result<Option<Vec<At<String>>>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let expected = |value| self.expected(key, "a list of strings such as [\"a\", \"b\"]", value);
         let list = value.get_ref().as_array().ok_or_else(|| expected(value))?;
@@ -111,7 +111,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A table of strings, in key order; empty where the key is absent.
-    pub(super) fn map(&self, key: &str) -> Result<Vec<(String, At<String>)>> {
+    pub(crate) fn map(&self, key: &str) -> Result<Vec<(String, At<String>)>> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };
         let table = value.get_ref().as_table().ok_or_else(|| self.expected(key, "a table of strings such as { a = \"b\" }", value))?;
         let entries = table.iter().map(|(name, item)| {
@@ -124,7 +124,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The keys of a table, in the order of the file; none where it is absent.
-    pub(super) fn names(&self, key: &str) -> Result<Vec<At<String>>> {
+    pub(crate) fn names(&self, key: &str) -> Result<Vec<At<String>>> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };
         let table = value.get_ref().as_table().ok_or_else(|| self.expected(key, "a table", value))?;
         let mut keys: Vec<_> = table.keys().collect();
@@ -133,14 +133,14 @@ impl<'a> Fields<'a> {
     }
 
     /// A table with known keys.
-    pub(super) fn table(&self, key: &str, known: &[&str]) -> Result<Option<Fields<'a>>> {
+    pub(crate) fn table(&self, key: &str, known: &[&str]) -> Result<Option<Fields<'a>>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let table = value.get_ref().as_table().ok_or_else(|| self.expected(key, "a table", value))?;
         Fields::open(self.file, table, &format!("in [{key}]"), self.at(value), known).map(Some)
     }
 
     /// An array of tables with known keys, such as `[[layer]]`; empty where the key is absent.
-    pub(super) fn tables(&self, key: &str, shown: &str, known: &[&str]) -> Result<Vec<Fields<'a>>> {
+    pub(crate) fn tables(&self, key: &str, shown: &str, known: &[&str]) -> Result<Vec<Fields<'a>>> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };
         let list = value
             .get_ref()
@@ -160,7 +160,7 @@ fn article(kind: &str) -> String {
 }
 
 /// The known key that a person most likely meant.
-pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let distance = |key: &str| strsim::damerau_levenshtein(&name.to_lowercase(), key);
     known.iter().copied().min_by_key(|key| distance(key)).filter(|key| distance(key) <= 1 + key.len() / 4)
 }
