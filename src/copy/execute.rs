@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result, Side};
 use crate::exec::{Cancel, Run, Task};
 use crate::fsio::Placed;
 use crate::spec::{Descriptor, Digest, Kind};
-use crate::store::{Destination, Sharing, Source};
+use crate::store::{Content, Destination, Presence, Put, Sharing, Source};
 
 use super::plan::{CopyPlan, two_sizes};
 
@@ -41,6 +42,8 @@ pub struct Carried {
     pub reflinked: Tally,
     /// Was read, verified and written.
     pub copied: Tally,
+    /// Was elsewhere in the destination, and taken from there.
+    pub taken: Tally,
 }
 
 /// A number of blobs and documents, and their bytes.
@@ -80,9 +83,40 @@ struct Execution<'a> {
 ///
 /// Errors as [`Destination::has`], and `corrupt` where the plans disagree.
 pub fn missing<'a>(run: &Run, plans: &'a [CopyPlan<'_>], destination: &dyn Destination) -> Result<Vec<&'a Descriptor>> {
-    let all = once(plans)?;
-    let present = run.pool.try_map(all.clone(), |item| destination.has(item.descriptor))?;
-    Ok(all.into_iter().zip(present).filter(|(_, present)| !present).map(|(item, _)| item.descriptor).collect())
+    let lacking = lacking(run, plans, destination, Reading::Copied)?;
+    Ok(lacking.into_iter().map(|item| item.descriptor).collect())
+}
+
+/// What the destination lacks. Below a document that it has and that was [proved](Presence::Proved) nothing is asked for, unless everything is to be read.
+fn lacking<'a>(run: &Run, plans: &'a [CopyPlan<'_>], destination: &dyn Destination, reading: Reading) -> Result<Vec<Item<'a>>> {
+    let mut all = once(plans)?;
+    let mut present: HashSet<&Digest> = HashSet::new();
+    let ask = |items: Vec<Item<'a>>| -> Result<Vec<Item<'a>>> {
+        let answers = run.pool.waiting(items.clone(), |item| {
+            run.cancel.check()?;
+            destination.has(item.descriptor)
+        })?;
+        Ok(items.into_iter().zip(answers).filter(|(_, there)| *there).map(|(item, _)| item).collect())
+    };
+    if destination.presence() == Presence::Claimed || reading == Reading::All {
+        present.extend(ask(all.clone())?.iter().map(|item| &item.descriptor.digest));
+    } else {
+        let mut heights: Vec<usize> = all.iter().map(|item| item.height).collect();
+        heights.sort_unstable();
+        heights.dedup();
+        for height in heights.into_iter().rev() {
+            let level: Vec<Item<'_>> = all.iter().filter(|item| item.height == height).copied().collect();
+            let unknown = level.iter().filter(|item| !present.contains(&item.descriptor.digest)).copied().collect();
+            present.extend(ask(unknown)?.iter().map(|item| &item.descriptor.digest));
+            for item in level {
+                if present.contains(&item.descriptor.digest) {
+                    present.extend(plans[item.plan].below(&item.descriptor.digest));
+                }
+            }
+        }
+    }
+    all.retain(|item| !present.contains(&item.descriptor.digest));
+    Ok(all)
 }
 
 /// All content of the plans, each digest once, in their order. Fails with kind `corrupt` where the plans disagree.
@@ -94,20 +128,24 @@ pub fn all<'a>(plans: &'a [CopyPlan<'_>]) -> Result<Vec<&'a Descriptor>> {
 ///
 /// Kinds: those of [`Source::open`], [`Destination::put`] and [`Destination::commit`]; `interrupted`. Whatever fails, no name has changed.
 pub fn execute(run: &Run, plans: &[CopyPlan<'_>], destination: &dyn Destination, how: How) -> Result<Carried> {
-    let missing: Vec<Descriptor> = missing(run, plans, destination)?.into_iter().cloned().collect();
-    destination.announce(&missing).map_err(|error| error.side(Side::Destination))?;
+    let missing: Vec<Descriptor> = lacking(run, plans, destination, how.reading)?.into_iter().map(|item| item.descriptor.clone()).collect();
+    let entries: Vec<Descriptor> = plans.iter().flat_map(|plan| plan.entries.iter().cloned()).collect();
+    destination.announce(&missing, &entries).map_err(|error| error.side(Side::Destination))?;
+    let named: HashSet<&Digest> = entries.iter().map(|entry| &entry.digest).collect();
+    let proved = destination.presence() == Presence::Proved;
     let lacks: HashSet<&Digest> = missing.iter().map(|descriptor| &descriptor.digest).collect();
     let total = missing.iter().map(|descriptor| descriptor.size).fold(0, u64::saturating_add);
     let task = run.events.start(format!("copy to {}", destination.location()), Some(total));
     let execution = Execution { run, plans, destination, how, task, carried: Mutex::default() };
     let mut levels: BTreeMap<usize, Vec<Item<'_>>> = BTreeMap::new();
     for item in once(plans)? {
-        // Documents go over in any case: bytes that somebody damaged are replaced.
         let lacking = lacks.contains(&item.descriptor.digest);
         if !lacking {
             execution.count(|carried| &mut carried.present, item.descriptor);
         }
-        if lacking || item.height > 0 || is_config(item.descriptor) || how.reading == Reading::All {
+        // Documents go over in any case, so that bytes that somebody damaged are replaced; where nobody can have damaged them, only what gets a name.
+        let again = if proved { named.contains(&item.descriptor.digest) } else { item.height > 0 || is_config(item.descriptor) };
+        if lacking || again || how.reading == Reading::All {
             levels.entry(item.height).or_default().push(item);
         }
     }
@@ -118,7 +156,6 @@ pub fn execute(run: &Run, plans: &[CopyPlan<'_>], destination: &dyn Destination,
         })?;
     }
     run.cancel.check()?;
-    let entries: Vec<Descriptor> = plans.iter().flat_map(|plan| plan.entries.iter().cloned()).collect();
     // Content alone becomes visible with a name that comes later.
     if !entries.is_empty() {
         destination.commit(&entries).map_err(|error| error.side(Side::Destination))?;
@@ -165,9 +202,17 @@ impl Execution<'_> {
                 None => {}
             }
         }
-        self.put(&source, descriptor)?;
-        self.count(|carried| &mut carried.copied, descriptor);
-        Ok(())
+        self.put(&source, descriptor).map(|put| self.count_put(put, descriptor))
+    }
+
+    fn count_put(&self, put: Put, descriptor: &Descriptor) {
+        match put {
+            Put::Written => self.count(|carried| &mut carried.copied, descriptor),
+            Put::Taken => {
+                self.task.advance(descriptor.size);
+                self.count(|carried| &mut carried.taken, descriptor);
+            }
+        }
     }
 
     fn shared(&self, which: impl FnOnce(&mut Carried) -> &mut Tally, descriptor: &Descriptor) -> Result<()> {
@@ -181,23 +226,23 @@ impl Execution<'_> {
     /// Brings over what may be there already: the destination replaces bytes that somebody damaged.
     fn put_again(&self, item: Item<'_>, lacking: bool) -> Result<()> {
         self.run.cancel.check()?;
-        self.put(&self.plans[item.plan].overlay(), item.descriptor)?;
+        let put = self.put(&self.plans[item.plan].overlay(), item.descriptor)?;
         if lacking {
-            self.count(|carried| &mut carried.copied, item.descriptor);
+            self.count_put(put, item.descriptor);
         }
         Ok(())
     }
 
-    fn put(&self, source: &dyn Source, descriptor: &Descriptor) -> Result<()> {
-        let content = source.open_unproved(descriptor).map_err(|error| self.cannot(error.side(Side::Source), descriptor))?;
-        let mut counted = Counted { content, task: &self.task, cancel: &self.run.cancel };
-        self.destination.put(descriptor, &mut counted).map_err(|error| self.cannot(error, descriptor))
+    fn put(&self, source: &dyn Source, descriptor: &Descriptor) -> Result<Put> {
+        let content = Carriage { source, descriptor, task: &self.task, cancel: &self.run.cancel, farthest: AtomicU64::new(0) };
+        self.destination.put_from(descriptor, &content).map_err(|error| self.cannot(error, descriptor))
     }
 
     /// Reads content to its end, which proves it.
     fn read(&self, source: &dyn Source, descriptor: &Descriptor) -> Result<()> {
         let content = source.open(descriptor).map_err(|error| self.cannot(error.side(Side::Source), descriptor))?;
-        let mut counted = Counted { content, task: &self.task, cancel: &self.run.cancel };
+        let farthest = AtomicU64::new(0);
+        let mut counted = Counted { content, task: &self.task, cancel: &self.run.cancel, at: 0, farthest: &farthest };
         let mut buffer = vec![0; READ];
         loop {
             match counted.read(&mut buffer) {
@@ -224,18 +269,42 @@ fn is_config(descriptor: &Descriptor) -> bool {
 /// What is read at once only to be hashed.
 const READ: usize = 1 << 20;
 
-/// Content that tells how far it was read, and ends where that is asked for.
+/// Content on its way from a source to the destination, which may ask for it more than once.
+struct Carriage<'a> {
+    source: &'a dyn Source,
+    descriptor: &'a Descriptor,
+    task: &'a Task,
+    cancel: &'a Cancel,
+    farthest: AtomicU64,
+}
+
+impl Content for Carriage<'_> {
+    fn open(&self, start: u64) -> Result<Box<dyn Read + Send + '_>> {
+        let content = match start {
+            0 => self.source.open_unproved(self.descriptor),
+            _ => self.source.open_unproved_from(self.descriptor, start),
+        };
+        let content = content.map_err(|error| error.side(Side::Source))?;
+        Ok(Box::new(Counted { content, task: self.task, cancel: self.cancel, at: start, farthest: &self.farthest }))
+    }
+}
+
+/// Content that tells how far it was read, each byte once however often it is read, and ends where that is asked for.
 struct Counted<'a> {
     content: Box<dyn Read + Send + 'a>,
     task: &'a Task,
     cancel: &'a Cancel,
+    at: u64,
+    farthest: &'a AtomicU64,
 }
 
 impl Read for Counted<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.cancel.check()?;
         let count = self.content.read(buffer)?;
-        self.task.advance(count as u64);
+        self.at += count as u64;
+        let before = self.farthest.fetch_max(self.at, Ordering::Relaxed);
+        self.task.advance(self.at.saturating_sub(before).min(count as u64));
         Ok(count)
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 
 use crate::error::Result;
-use crate::spec::{Descriptor, ImageIndex};
+use crate::spec::{Descriptor, ImageIndex, Selector};
 use crate::store::{Destination as _, MemoryStore, Source};
 
 /// Serves what was made while planning, and the rest from the source. The entries are those of the source.
@@ -22,6 +22,14 @@ impl Source for Overlay<'_> {
         self.source.index()
     }
 
+    fn entries_for(&self, selector: &Selector) -> Result<ImageIndex> {
+        self.source.entries_for(selector)
+    }
+
+    fn referrers(&self, subject: &Descriptor) -> Result<Option<Vec<Descriptor>>> {
+        self.source.referrers(subject)
+    }
+
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
         match self.made.has(descriptor)? {
             true => self.made.open(descriptor),
@@ -33,6 +41,13 @@ impl Source for Overlay<'_> {
         match self.made.has(descriptor)? {
             true => self.made.open_unproved(descriptor),
             false => self.source.open_unproved(descriptor),
+        }
+    }
+
+    fn open_unproved_from(&self, descriptor: &Descriptor, start: u64) -> Result<Box<dyn Read + Send + '_>> {
+        match self.made.has(descriptor)? {
+            true => self.made.open_unproved_from(descriptor, start),
+            false => self.source.open_unproved_from(descriptor, start),
         }
     }
 

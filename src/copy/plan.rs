@@ -23,6 +23,8 @@ pub struct CopyPlan<'a> {
     pub blobs: Vec<Descriptor>,
     /// Manifests, then indexes of manifests, then indexes of these: what is in one list references only what comes before it.
     pub documents: Vec<Vec<Descriptor>>,
+    /// What each document leads to directly.
+    below: BTreeMap<Digest, Vec<Digest>>,
     /// The names, and what they will stand on.
     pub entries: Vec<Descriptor>,
     /// Indexes that were written anew because they lost platforms.
@@ -86,7 +88,11 @@ impl<'a> CopyPlan<'a> {
     /// Kinds: `not_found` and `usage` for images that are not there or not clear, and for platforms that they do not have; `corrupt`, `unsupported` and `io` for
     /// documents that cannot be read.
     pub fn new(run: &Run, request: &CopyRequest<'a>) -> Result<CopyPlan<'a>> {
-        let index = request.source.index().map_err(|error| error.side(Side::Source))?;
+        let index = match request.wanted {
+            Wanted::All => request.source.index(),
+            Wanted::One(selector, _) => request.source.entries_for(selector),
+        };
+        let index = index.map_err(|error| error.side(Side::Source))?;
         let mut plan = CopyPlan::empty(request.source);
         let chosen = plan.choose(request, &index)?;
         let excluded = plan.narrow(run, request)?;
@@ -128,6 +134,7 @@ impl<'a> CopyPlan<'a> {
             made: MemoryStore::default(),
             blobs: Vec::new(),
             documents: Vec::new(),
+            below: BTreeMap::new(),
             entries: Vec::new(),
             rewritten: Vec::new(),
             left_out: Vec::new(),
@@ -221,9 +228,15 @@ impl<'a> CopyPlan<'a> {
         };
         let others: Vec<Descriptor> = index.manifests.iter().filter(|entry| !taken.contains(&referrers::key(entry))).cloned().collect();
         let found = referrers::Referrers::find(run, self.source, &others, search)?;
+        let mut inquiry = referrers::Inquiry::default();
         // Every round takes in at least one more entry.
         loop {
-            let attached: Vec<Descriptor> = found.of(graph, &taken).cloned().collect();
+            let mut attached: Vec<Descriptor> = found.of(graph, &taken).cloned().collect();
+            if wanted == Referrers::Carried {
+                attached.extend(inquiry.about(run, self.source, graph).map_err(|error| error.side(Side::Source))?);
+                let mut new = HashSet::new();
+                attached.retain(|entry| !taken.contains(&referrers::key(entry)) && new.insert(referrers::key(entry)));
+            }
             if attached.is_empty() {
                 break;
             }
@@ -250,6 +263,8 @@ impl<'a> CopyPlan<'a> {
             let descriptor = reached.descriptor.clone();
             if reached.height > 0 {
                 self.documents.resize_with(self.documents.len().max(reached.height), Vec::new);
+                let below = reached.children.iter().map(|child| graph.reached()[*child].descriptor.digest.clone());
+                self.below.insert(descriptor.digest.clone(), below.collect());
                 self.documents[reached.height - 1].push(descriptor);
             } else if is_non_distributable(&descriptor.media_type) && self.is_absent(&descriptor)? {
                 self.left_out.push(LeftOut { descriptor, why: Why::NonDistributable });
@@ -272,6 +287,11 @@ impl<'a> CopyPlan<'a> {
     pub fn content(&self) -> impl Iterator<Item = (usize, &Descriptor)> {
         let documents = self.documents.iter().zip(1..).flat_map(|(documents, height)| documents.iter().map(move |document| (height, document)));
         self.blobs.iter().map(|blob| (0, blob)).chain(documents)
+    }
+
+    /// What a document leads to directly. Nothing for an index that is new: its members are in plans of their own.
+    pub(super) fn below(&self, document: &Digest) -> &[Digest] {
+        self.below.get(document).map_or(&[], Vec::as_slice)
     }
 
     /// What the source is called.

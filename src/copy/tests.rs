@@ -4,7 +4,8 @@ use crate::exec::Run;
 use crate::graph::Graph;
 use crate::spec::{Descriptor, Digest, Document, ImageIndex, ImageManifest, ImageName, MediaType, Platform, Selector, annotation};
 use crate::store::layout::{Layout, Options};
-use crate::store::{Destination, MemoryStore, Sharing, Source};
+use crate::store::{Destination, MemoryStore, Presence, Sharing, Source};
+use std::collections::HashSet;
 use std::io::Read;
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
@@ -107,7 +108,7 @@ impl Destination for Strict<'_> {
         "strict:".into()
     }
 
-    fn announce(&self, content: &[Descriptor]) -> Result<()> {
+    fn announce(&self, content: &[Descriptor], _: &[Descriptor]) -> Result<()> {
         *self.announced.lock().expect("unpoisoned") = content.iter().map(|descriptor| descriptor.digest.clone()).collect();
         Ok(())
     }
@@ -333,4 +334,108 @@ fn layouts_on_one_file_system_share_layers_and_verify_them_where_that_is_asked_f
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
         assert!(to.index().expect("readable").manifests.is_empty());
     }
+}
+
+/// A store far away: its content was proved when it came, it is asked for single entries, and what is attached is asked for.
+struct Remote {
+    store: MemoryStore,
+    attached: Vec<(Digest, Descriptor)>,
+    asked: Mutex<Vec<Digest>>,
+    put: Mutex<Vec<Digest>>,
+}
+
+impl Remote {
+    fn new(store: MemoryStore) -> Remote {
+        Remote { store, attached: Vec::new(), asked: Mutex::default(), put: Mutex::default() }
+    }
+
+    /// What was asked for and what was put since the last time.
+    fn traffic(&self) -> (Vec<Digest>, Vec<Digest>) {
+        (std::mem::take(&mut *self.asked.lock().expect("unpoisoned")), std::mem::take(&mut *self.put.lock().expect("unpoisoned")))
+    }
+}
+
+impl Source for Remote {
+    fn location(&self) -> String {
+        "remote:".into()
+    }
+
+    fn index(&self) -> Result<ImageIndex> {
+        panic!("it has too many entries")
+    }
+
+    fn entries_for(&self, selector: &Selector) -> Result<ImageIndex> {
+        Ok(ImageIndex::new(selector.entries(&self.store.index()?).into_iter().cloned().collect()))
+    }
+
+    fn referrers(&self, subject: &Descriptor) -> Result<Option<Vec<Descriptor>>> {
+        Ok(Some(self.attached.iter().filter(|(digest, _)| *digest == subject.digest).map(|(_, entry)| entry.clone()).collect()))
+    }
+
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
+        self.store.open(descriptor)
+    }
+}
+
+impl Destination for Remote {
+    fn location(&self) -> String {
+        "remote:".into()
+    }
+
+    fn has(&self, descriptor: &Descriptor) -> Result<bool> {
+        self.asked.lock().expect("unpoisoned").push(descriptor.digest.clone());
+        self.store.has(descriptor)
+    }
+
+    fn presence(&self) -> Presence {
+        Presence::Proved
+    }
+
+    fn put(&self, descriptor: &Descriptor, content: &mut dyn Read) -> Result<()> {
+        self.put.lock().expect("unpoisoned").push(descriptor.digest.clone());
+        self.store.put(descriptor, content)
+    }
+
+    fn commit(&self, entries: &[Descriptor]) -> Result<()> {
+        self.store.commit(entries)
+    }
+}
+
+#[test]
+fn below_what_was_proved_nothing_is_asked_for_and_only_what_gets_a_name_is_put_again() {
+    let from = MemoryStore::default();
+    sample(&from);
+    let to = Remote::new(MemoryStore::default());
+    let plan = planned(&from, &Wanted::All, &Platforms::All, Referrers::Left).expect("planned");
+    let all: Vec<Digest> = plan.content().map(|(_, content)| content.digest.clone()).collect();
+    let roots: HashSet<Digest> = plan.entries.iter().map(|entry| entry.digest.clone()).collect();
+    let execute = || execute(&run(4), std::slice::from_ref(&plan), &to, HOW).expect("copied");
+    execute();
+    let (asked, put) = to.traffic();
+    assert_eq!((asked.len(), put.len()), (all.len(), all.len()));
+    let carried = execute();
+    let (asked, put) = to.traffic();
+    assert_eq!((asked.into_iter().collect::<HashSet<_>>(), put.into_iter().collect::<HashSet<_>>()), (roots.clone(), roots));
+    assert_eq!((carried.present.count, carried.copied.count), (all.len(), 0));
+}
+
+#[test]
+fn a_store_that_can_be_asked_is_asked_for_one_entry_and_for_what_is_attached() {
+    let store = MemoryStore::default();
+    let [_, single] = sample(&store);
+    let config = leaf(&store, "application/vnd.oci.empty.v1+json", b"{}");
+    let attach = |subject: &Descriptor| {
+        let mut manifest = ImageManifest::new(config.clone(), Vec::new());
+        manifest.subject = Some(subject.bare());
+        document(&store, MediaType::ImageManifest, manifest)
+    };
+    let signature = attach(&single);
+    let countersignature = attach(&signature);
+    let mut from = Remote::new(store);
+    from.attached = vec![(single.digest.clone(), signature.clone()), (signature.digest.clone(), countersignature.clone())];
+    let wanted = Wanted::One(Selector::Digest(single.digest.clone()), Names::Kept);
+    let plan = planned(&from, &wanted, &Platforms::All, Referrers::Carried).expect("planned");
+    assert_eq!(plan.entries[plan.entries.len() - 2..], [signature, countersignature]);
+    let plan = planned(&from, &wanted, &Platforms::All, Referrers::Left).expect("planned");
+    assert!(plan.entries.iter().all(|entry| entry.digest == single.digest));
 }

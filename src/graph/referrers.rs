@@ -1,6 +1,6 @@
 //! What is attached to images: signatures, attestations and the like that no image points to, because they point to it.
 //!
-//! Two conventions: a manifest whose `subject` is the image (image-spec, manifest.md), and an entry whose tag is made of the image's digest,
+//! Stores that can be asked are asked ([`Inquiry`]); of the others the entries are looked through ([`Referrers`]). Two conventions: a manifest whose `subject` is the image (image-spec, manifest.md), and an entry whose tag is made of the image's digest,
 //! `sha256-<hex>`, alone as distribution-spec's referrers tag or with `.sig`, `.att` or `.sbom` behind it as cosign writes it.
 
 use std::collections::HashSet;
@@ -76,6 +76,31 @@ impl Referrers {
     pub fn of_digests(&self, digests: &HashSet<Digest>, taken: &HashSet<EntryKey>) -> Vec<Descriptor> {
         let attached = self.candidates.iter().filter(|candidate| digests.contains(&candidate.subject) && !taken.contains(&key(&candidate.entry)));
         attached.map(|candidate| candidate.entry.clone()).collect()
+    }
+}
+
+/// Asks a store what is attached to the documents of graphs, for stores whose entries do not tell.
+#[derive(Debug, Default)]
+pub struct Inquiry {
+    asked: HashSet<Digest>,
+}
+
+impl Inquiry {
+    /// What is attached to the documents in `graph` that were not asked for before, in their order. Nothing where the entries of the store tell it.
+    ///
+    /// Kinds: those of [`Source::referrers`]; `interrupted`.
+    pub fn about(&mut self, run: &Run, source: &dyn Source, graph: &Graph) -> Result<Vec<Descriptor>> {
+        let documents = graph.reached().iter().filter(|reached| reached.is_document()).map(|reached| &reached.descriptor);
+        let mut new: Vec<&Descriptor> = documents.filter(|document| self.asked.insert(document.digest.clone())).collect();
+        let Some(first) = new.first().copied() else { return Ok(Vec::new()) };
+        let Some(mut found) = source.referrers(first)? else { return Ok(Vec::new()) };
+        new.remove(0);
+        let others = run.pool.waiting(new, |document| {
+            run.cancel.check()?;
+            source.referrers(document)
+        })?;
+        found.extend(others.into_iter().flatten().flatten());
+        Ok(found)
     }
 }
 

@@ -74,7 +74,8 @@ impl Graph {
                 return Err(too_deep(&self.reached[level[0]].descriptor.digest));
             }
             let documents = std::mem::take(&mut level);
-            let read = run.pool.try_map(documents.clone(), |position| {
+            // Reading waits, for a disk or for a network; a document is small.
+            let read = run.pool.waiting(documents.clone(), |position| {
                 run.cancel.check()?;
                 read(source, &self.reached[position].descriptor)
             })?;

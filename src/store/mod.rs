@@ -22,7 +22,7 @@ pub use memory::MemoryStore;
 pub use options::Options;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 
 use crate::error::{Error, Result};
 use crate::fsio::Placed;
@@ -38,9 +38,16 @@ pub trait Source: Send + Sync {
     /// Fails with kind `corrupt` where the store has no readable entries.
     fn index(&self) -> Result<ImageIndex>;
 
+    /// The entries that `selector` may mean, as an image index; others may be among them. For stores that have very many and can be asked for single ones.
+    ///
+    /// Fails as [`index`](Self::index). What is not there is no failure but missing in the index.
+    fn entries_for(&self, _selector: &Selector) -> Result<ImageIndex> {
+        self.index()
+    }
+
     /// The entry that is meant. Kinds: `not_found` where there is none; `usage` where several are meant.
     fn resolve(&self, selector: &Selector) -> Result<Descriptor> {
-        let index = self.index()?;
+        let index = self.entries_for(selector)?;
         selector.select(&index).cloned().map_err(|error| error.context(format!("cannot find an image in {}", self.location())))
     }
 
@@ -54,6 +61,18 @@ pub trait Source: Send + Sync {
     /// rest of a copy. Kinds as [`open`](Self::open).
     fn open_unproved(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
         self.open(descriptor)
+    }
+
+    /// As [`open_unproved`](Self::open_unproved), without the first `start` bytes.
+    fn open_unproved_from(&self, descriptor: &Descriptor, start: u64) -> Result<Box<dyn Read + Send + '_>> {
+        let mut content = self.open_unproved(descriptor)?;
+        io::copy(&mut content.by_ref().take(start), &mut io::sink()).map_err(|error| Error::io(format!("cannot read {}", descriptor.digest), error))?;
+        Ok(content)
+    }
+
+    /// What is attached to a manifest, for stores that can be asked and whose entries do not tell all of it. None where the entries do.
+    fn referrers(&self, _subject: &Descriptor) -> Result<Option<Vec<Descriptor>>> {
+        Ok(None)
     }
 
     /// Reads and verifies content of at most `limit` bytes; larger content is of kind `corrupt`. Other errors as [`open`](Self::open).
@@ -88,14 +107,20 @@ pub trait Destination: Send + Sync {
     /// Where this is, as a person would write it on the command line.
     fn location(&self) -> String;
 
-    /// Tells beforehand everything that will be put, each digest once, in an order that the images alone decide. A store whose bytes depend on the order of its
-    /// content keeps this one, in whichever order and by however many threads it is then put. Told nothing, such a store keeps the order of putting.
-    fn announce(&self, _content: &[Descriptor]) -> Result<()> {
+    /// Tells beforehand everything that will be put, each digest once, in an order that the images alone decide, and the entries that will be committed. A store
+    /// whose bytes depend on the order of its content keeps this one, in whichever order and by however many threads it is then put. Told nothing, such a store
+    /// keeps the order of putting.
+    fn announce(&self, _content: &[Descriptor], _entries: &[Descriptor]) -> Result<()> {
         Ok(())
     }
 
-    /// Whether content of the descriptor's digest and size is there, so that it need not be put. Its bytes are not looked at; documents should be put anyway.
+    /// Whether content of the descriptor's digest and size is there, so that it need not be put. Its bytes are not looked at.
     fn has(&self, descriptor: &Descriptor) -> Result<bool>;
+
+    /// What it means that content is there.
+    fn presence(&self) -> Presence {
+        Presence::Claimed
+    }
 
     /// Takes over content from `source` without reading it, where both lie on one file system that can do so. `Ok(None)` means: put it instead.
     /// Nothing is verified but the size; so not for documents.
@@ -109,8 +134,38 @@ pub trait Destination: Send + Sync {
     /// Fails with kind `corrupt` where `content` is not what `descriptor` says.
     fn put(&self, descriptor: &Descriptor, content: &mut dyn Read) -> Result<()>;
 
+    /// As [`put`](Self::put), for content that may be asked for again: after a failure that is worth another attempt, or not at all.
+    fn put_from(&self, descriptor: &Descriptor, content: &dyn Content) -> Result<Put> {
+        self.put(descriptor, &mut *content.open(0)?)?;
+        Ok(Put::Written)
+    }
+
     /// Adds `entries` at once, as [`entries::enter`] says, after everything put before is durable. Once this returns, a power cut loses nothing of it.
     fn commit(&self, entries: &[Descriptor]) -> Result<()>;
+}
+
+/// Content that can be read as often as it is needed. Nothing is proved.
+pub trait Content {
+    /// The content without its first `start` bytes. Errors as [`Source::open`].
+    fn open(&self, start: u64) -> Result<Box<dyn Read + Send + '_>>;
+}
+
+/// What became of content that was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It was written.
+    Written,
+    /// The destination had it elsewhere, and took it from there.
+    Taken,
+}
+
+/// What it means that a destination [has](Destination::has) content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Something of its size lies under its name. Documents are put anyway, so that damage is repaired.
+    Claimed,
+    /// It was proved when it came, and so was all that it leads to.
+    Proved,
 }
 
 /// What a destination may share with a source.

@@ -1,7 +1,7 @@
 //! A layout as transport, source and destination.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, SeekFrom, Write};
 use std::path::Path;
 
 use crate::error::{Error, IoContext, Result};
@@ -54,6 +54,12 @@ impl Source for Layout {
 
     fn open_unproved(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
         Ok(Box::new(self.open_file(descriptor)?))
+    }
+
+    fn open_unproved_from(&self, descriptor: &Descriptor, start: u64) -> Result<Box<dyn Read + Send + '_>> {
+        let mut file = self.open_file(descriptor)?;
+        file.seek(SeekFrom::Start(start)).at("read in", self.path())?;
+        Ok(Box::new(file))
     }
 
     fn local_file(&self, descriptor: &Descriptor) -> Result<Option<File>> {

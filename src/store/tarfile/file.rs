@@ -154,7 +154,7 @@ impl Destination for FileArchive {
         Source::location(self)
     }
 
-    fn announce(&self, content: &[Descriptor]) -> Result<()> {
+    fn announce(&self, content: &[Descriptor], _: &[Descriptor]) -> Result<()> {
         let _end = lock(&self.end);
         let mut plan = lock(&self.plan);
         let from = plan.next();

@@ -192,7 +192,7 @@ impl Destination for StreamArchive {
         format!("{}:{STREAM}", self.form.scheme())
     }
 
-    fn announce(&self, content: &[Descriptor]) -> Result<()> {
+    fn announce(&self, content: &[Descriptor], _: &[Descriptor]) -> Result<()> {
         let mut queue = self.lock();
         queue.check()?;
         content.iter().try_for_each(|descriptor| queue.position(descriptor).map(drop))

@@ -59,7 +59,7 @@ fn named(image: &[Blob; 3], tag: &str) -> Descriptor {
 /// Announces an image, puts it and commits it under `tag`.
 fn copy(to: &dyn Destination, image: &[Blob; 3], tag: &str) {
     let content: Vec<_> = image.iter().map(|blob| blob.0.clone()).filter(|descriptor| !to.has(descriptor).unwrap()).collect();
-    to.announce(&content).unwrap();
+    to.announce(&content, &[]).unwrap();
     image.iter().for_each(|blob| blob.put(to));
     to.commit(&[named(image, tag)]).unwrap();
 }

@@ -22,7 +22,7 @@ fn stdout() -> Stdout {
 }
 
 fn announce(to: &dyn Destination, content: &[Blob]) {
-    to.announce(&content.iter().map(|blob| blob.0.clone()).collect::<Vec<_>>()).unwrap();
+    to.announce(&content.iter().map(|blob| blob.0.clone()).collect::<Vec<_>>(), &[]).unwrap();
 }
 
 fn expected() -> Vec<u8> {

@@ -29,7 +29,7 @@ pub(super) fn content() -> Vec<Blob> {
 fn write(path: &Path, order: impl Fn(&[Blob]) -> Vec<Vec<Blob>>) {
     let archive = create(path);
     let content = content();
-    archive.announce(&content.iter().map(|blob| blob.0.clone()).collect::<Vec<_>>()).unwrap();
+    archive.announce(&content.iter().map(|blob| blob.0.clone()).collect::<Vec<_>>(), &[]).unwrap();
     std::thread::scope(|scope| {
         for part in order(&content) {
             let archive = &archive;
@@ -92,7 +92,7 @@ fn arc_18_what_fails_leaves_no_file() {
     let (temp, path) = place();
     let archive = create(&path);
     let [config, layer, manifest] = image(b"layer");
-    archive.announce(&[config.0.clone(), layer.0.clone(), manifest.0.clone()]).unwrap();
+    archive.announce(&[config.0.clone(), layer.0.clone(), manifest.0.clone()], &[]).unwrap();
     config.put(&archive);
     assert_eq!(archive.put(&layer.0, &mut &b"wrong"[..]).unwrap_err().kind(), ErrorKind::Corrupt);
     let error = archive.commit(&[]).unwrap_err();
@@ -106,7 +106,7 @@ fn what_failed_once_can_be_put_again() {
     let (_temp, path) = place();
     let archive = create(&path);
     let image = image(b"layer");
-    archive.announce(&image.iter().map(|blob| blob.0.clone()).collect::<Vec<_>>()).unwrap();
+    archive.announce(&image.iter().map(|blob| blob.0.clone()).collect::<Vec<_>>(), &[]).unwrap();
     for wrong in [&b"longer than the layer"[..], b"short", b"LAYER"] {
         assert!(archive.put(&image[1].0, &mut &wrong[..]).is_err());
     }
@@ -123,7 +123,7 @@ fn nobody_sees_an_archive_before_it_is_committed_and_nobody_loses_one() {
     copy(&one, &image(b"one"), "1");
     assert_eq!(names(&path), ["1"]);
     let content: Vec<_> = image(b"other").iter().map(|blob| blob.0.clone()).collect();
-    other.announce(&content).unwrap();
+    other.announce(&content, &[]).unwrap();
     image(b"other").iter().for_each(|blob| blob.put(&other));
     assert_eq!(other.commit(&[]).unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(other.commit(&[]).unwrap_err().kind(), ErrorKind::Io, "after a failure nothing is tried");
@@ -156,11 +156,11 @@ fn a_full_disk_shows_before_anything_is_read() {
     let (_temp, path) = place();
     let archive = create(&path);
     let mut large = Descriptor::new(MediaType::ImageLayer, Digest::sha256(b""), 1 << 60);
-    let error = archive.announce(&[large.clone()]).unwrap_err();
+    let error = archive.announce(&[large.clone()], &[]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     assert!(error.message().contains("bytes more"), "{error}");
     large.size = 0;
-    archive.announce(&[large.clone()]).unwrap();
+    archive.announce(&[large.clone()], &[]).unwrap();
     archive.put(&large, &mut &b""[..]).unwrap();
     archive.commit(&[]).unwrap();
     assert!(std::fs::metadata(&path).unwrap().blocks() < 100, "nothing is kept of what was reserved");
