@@ -1,5 +1,6 @@
 //! Running larder and other programs.
 
+use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -94,6 +95,14 @@ impl Companion {
     pub(crate) fn start(command: &mut Command) -> Companion {
         let silent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Companion(silent.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}")))
+    }
+
+    /// Starts it with all that it writes going to this file, which takes more than a pipe that nobody reads.
+    #[track_caller]
+    pub(crate) fn start_logging(command: &mut Command, log: &File) -> Companion {
+        let copy = || log.try_clone().expect("a handle");
+        let logging = command.stdin(Stdio::null()).stdout(copy()).stderr(copy());
+        Companion(logging.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}")))
     }
 
     /// Sends it a signal.
