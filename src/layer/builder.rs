@@ -11,6 +11,7 @@ use super::chunk::Cutter;
 use super::codec::{Codec, Compressed, Encoder};
 use super::diff_id;
 use super::reuse::{ChunkKey, ChunkRecord, Keyer, Reuse, check};
+use super::shelf::{Buffer, Lent, Shelf};
 use super::stream::{Chunks, Items, Records};
 use crate::error::{Error, Result};
 use crate::exec::Run;
@@ -48,6 +49,7 @@ pub(super) fn write(run: &Run, records: impl Records, codec: Codec, reuse: Optio
     let mut stream = Chunks::new(records, cutter);
     let encoder = Encoder::new(codec);
     let keyer = Keyer::new(codec);
+    let (plain, packed) = (Shelf::<Buffer>::default(), Shelf::<Vec<u8>>::default());
     let file = writer.file();
     let mut hasher = expected.map_or_else(|| Ok(Hasher::sha256()), |expected| expected.0.algorithm().hasher())?;
     let mut written = Written { offset: 0, crc: crc32fast::Hasher::new(), uncompressed: 0, reused: 0, chunks: Vec::new() };
@@ -59,21 +61,23 @@ pub(super) fn write(run: &Run, records: impl Records, codec: Codec, reuse: Optio
     run.pool.pipeline(
         &run.cancel,
         cutter.max(),
-        || stream.next_chunk(),
-        |chunk: &Vec<u8>| hasher.update(chunk),
+        || Ok(stream.next_chunk(plain.take())?.map(|chunk| Lent::new(chunk, &plain))),
+        |chunk: &Lent<'_>| hasher.update(chunk),
         |chunk| {
             let key = reuse.map(|_| keyer.key(chunk));
             let known = reuse.zip(key).and_then(|(reuse, key)| reuse.find(key));
             let reused = known.is_some();
-            let compressed = known.map_or_else(|| encoder.compress(chunk), Ok)?;
+            let compressed = known.map_or_else(|| encoder.compress(chunk, packed.take()), Ok)?;
             Ok(Done { key: key.map(|key| (key, check(&compressed.bytes))), compressed, uncompressed: chunk.len() as u64, reused })
         },
-        |done| {
+        |mut done| {
             writer.write_all(&done.compressed.bytes).map_err(&cannot_write)?;
             let record = written.add(&done)?;
             if let Some(reuse) = reuse {
                 reuse.add(&file, record);
             }
+            done.compressed.bytes.clear();
+            packed.give(done.compressed.bytes);
             Ok(())
         },
     )?;

@@ -119,13 +119,16 @@ impl Encoder {
         }
     }
 
-    /// Compresses one chunk. The result depends on the chunk and the codec alone.
-    pub(super) fn compress(&self, chunk: &[u8]) -> Result<Compressed> {
+    /// Compresses one chunk into `bytes`, which is empty. The result depends on the chunk and the codec alone.
+    pub(super) fn compress(&self, chunk: &[u8], mut bytes: Vec<u8>) -> Result<Compressed> {
         match self.codec {
-            Codec::None => Ok(Compressed { bytes: chunk.to_vec(), crc: 0 }),
+            Codec::None => {
+                bytes.extend_from_slice(chunk);
+                Ok(Compressed { bytes, crc: 0 })
+            }
             Codec::Gzip(level) => {
                 let mut encoder = take(&self.gzip).map_or_else(|| deflate::Encoder::new(level), Ok)?;
-                let mut bytes = Vec::with_capacity(chunk.len() / 2);
+                bytes.reserve(chunk.len() / 2);
                 encoder.encode_chunk(chunk, &mut bytes);
                 give(&self.gzip, encoder);
                 Ok(Compressed { bytes, crc: crc32fast::hash(chunk) })
@@ -133,7 +136,8 @@ impl Encoder {
             Codec::Zstd(level) => {
                 let failed = |error: std::io::Error| Error::new(ErrorKind::Io, "cannot compress with zstd").because(error);
                 let mut encoder = take(&self.zstd).map_or_else(|| zstd::bulk::Compressor::new(i32::from(level)).map_err(failed), Ok)?;
-                let bytes = encoder.compress(chunk).map_err(failed)?;
+                bytes.reserve(zstd::zstd_safe::compress_bound(chunk.len()));
+                encoder.compress_to_buffer(chunk, &mut bytes).map_err(failed)?;
                 give(&self.zstd, encoder);
                 Ok(Compressed { bytes, crc: 0 })
             }

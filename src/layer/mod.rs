@@ -32,6 +32,7 @@ mod gzip;
 mod raw;
 pub mod recompress;
 pub mod reuse;
+mod shelf;
 pub mod stack;
 pub mod stored;
 mod stream;

@@ -4,12 +4,13 @@
 
 use std::io::Read;
 
+use super::shelf::Buffer;
 use super::stream::{Head, Records};
 use super::tar::Reader;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How much is read at once of what stands behind the last entry.
-const BUFFER: usize = 64 * 1024;
+const READ: usize = 64 * 1024;
 
 /// The records of an existing stream.
 pub(super) struct Raw<R> {
@@ -23,11 +24,11 @@ impl<R: Read> Raw<R> {
         Raw { tar: Reader::new(Kept { source, bytes: Vec::new(), begin: 0, failed: false }), taken: 0 }
     }
 
-    /// Takes `count` bytes off what the reader of the tar has seen.
-    fn take(&mut self, count: usize, out: &mut Vec<u8>) {
+    /// Takes `count` bytes off what the reader of the tar has seen and shows them to `out`.
+    fn take(&mut self, count: usize, out: impl FnOnce(&[u8])) {
         let kept = self.tar.source_mut();
         let count = count.min(kept.rest().len());
-        out.extend_from_slice(&kept.rest()[..count]);
+        out(&kept.rest()[..count]);
         kept.drop_front(count);
         self.taken += count as u64;
     }
@@ -44,7 +45,7 @@ impl<R: Read> Records for Raw<R> {
         match self.tar.next_entry() {
             Ok(Some(entry)) => {
                 let mut bytes = Vec::with_capacity(512);
-                self.take(self.seen(), &mut bytes);
+                self.take(self.seen(), |seen| bytes.extend_from_slice(seen));
                 Ok(Some(Head { size: entry.size(), path: entry.path, bytes }))
             }
             Ok(None) => Ok(None),
@@ -61,18 +62,18 @@ impl<R: Read> Records for Raw<R> {
         Ok(())
     }
 
-    fn padding(&mut self, chunk: &mut Vec<u8>) -> Result<()> {
+    fn padding(&mut self, chunk: &mut Buffer) -> Result<()> {
         self.tar.skip_entry()?;
-        self.take(self.seen(), chunk);
+        self.take(self.seen(), |seen| chunk.extend_from_slice(seen));
         Ok(())
     }
 
-    fn tail(&mut self, chunk: &mut Vec<u8>, room: usize) -> Result<usize> {
+    fn tail(&mut self, chunk: &mut Buffer, room: usize) -> Result<usize> {
         let begin = chunk.len();
-        self.take(room, chunk);
-        let mut buffer = [0; BUFFER];
+        self.take(room, |seen| chunk.extend_from_slice(seen));
+        let mut buffer = [0; READ];
         while chunk.len() - begin < room {
-            let wanted = (room - (chunk.len() - begin)).min(BUFFER);
+            let wanted = (room - (chunk.len() - begin)).min(READ);
             match self.tar.source_mut().source.read(&mut buffer[..wanted]) {
                 Ok(0) => break,
                 Ok(count) => chunk.extend_from_slice(&buffer[..count]),
@@ -104,7 +105,7 @@ impl<R> Kept<R> {
         if self.begin == self.bytes.len() {
             self.bytes.clear();
             self.begin = 0;
-        } else if self.begin > BUFFER {
+        } else if self.begin > READ {
             self.bytes.drain(..self.begin);
             self.begin = 0;
         }
@@ -138,8 +139,8 @@ mod tests {
     fn chunks(records: impl Records, codec: Codec) -> Result<Vec<Vec<u8>>> {
         let mut chunks = Chunks::new(records, Cutter::of(codec));
         let mut all = Vec::new();
-        while let Some(chunk) = chunks.next_chunk()? {
-            all.push(chunk);
+        while let Some(chunk) = chunks.next_chunk(Buffer::default())? {
+            all.push(chunk.to_vec());
         }
         Ok(all)
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use super::changeset::{Item, Node};
 use super::chunk::Cutter;
+use super::shelf::Buffer;
 use super::tar::write as tar;
 use super::tree::SourceFile;
 use crate::error::{Error, Result};
@@ -21,10 +22,10 @@ pub(super) trait Records {
     fn content(&mut self, out: &mut [u8]) -> Result<()>;
 
     /// Appends what fills the last block of the content; called once its last byte was taken.
-    fn padding(&mut self, chunk: &mut Vec<u8>) -> Result<()>;
+    fn padding(&mut self, chunk: &mut Buffer) -> Result<()>;
 
     /// Appends up to `room` bytes of what stands behind the last entry; fewer only at the end of the stream. `room` is at least [`tar::END`].
-    fn tail(&mut self, chunk: &mut Vec<u8>, room: usize) -> Result<usize>;
+    fn tail(&mut self, chunk: &mut Buffer, room: usize) -> Result<usize>;
 }
 
 /// An entry up to its content.
@@ -66,9 +67,8 @@ impl<R: Records> Chunks<R> {
         Chunks { records, cutter, pending: None, current: None, state: State::Begin }
     }
 
-    /// The next chunk, or none after the end of the stream. There is always one.
-    pub(super) fn next_chunk(&mut self) -> Result<Option<Vec<u8>>> {
-        let mut chunk = Vec::with_capacity(self.cutter.max());
+    /// The next chunk, in the buffer `chunk`, which is empty; or none after the end of the stream. There is always one.
+    pub(super) fn next_chunk(&mut self, mut chunk: Buffer) -> Result<Option<Buffer>> {
         match self.state {
             State::Ended => return Ok(None),
             State::Tail => return self.tail(chunk),
@@ -97,12 +97,10 @@ impl<R: Records> Chunks<R> {
     }
 
     /// Copies content into the chunk. Returns false when the chunk is full, or ends because a large file ended.
-    fn copy(&mut self, mut content: Content, chunk: &mut Vec<u8>) -> Result<bool> {
+    fn copy(&mut self, mut content: Content, chunk: &mut Buffer) -> Result<bool> {
         let room = if content.large { self.cutter.piece.saturating_sub(chunk.len()) as u64 } else { u64::MAX };
         let take = usize::try_from(content.left.min(room)).unwrap_or(usize::MAX);
-        let begin = chunk.len();
-        chunk.resize(begin + take, 0);
-        self.records.content(&mut chunk[begin..])?;
+        self.records.content(chunk.grow(take))?;
         content.left -= take as u64;
         if content.left > 0 {
             self.current = Some(content);
@@ -113,7 +111,7 @@ impl<R: Records> Chunks<R> {
     }
 
     /// The mark of the end stays with the last entries, however full their chunk is; what else follows fills chunks of its own.
-    fn tail(&mut self, mut chunk: Vec<u8>) -> Result<Option<Vec<u8>>> {
+    fn tail(&mut self, mut chunk: Buffer) -> Result<Option<Buffer>> {
         let room = self.cutter.piece.saturating_sub(chunk.len()).max(tar::END);
         let taken = self.records.tail(&mut chunk, room)?;
         let is_first = self.state == State::Begin;
@@ -204,22 +202,22 @@ impl Records for Items<'_> {
         Ok(())
     }
 
-    fn padding(&mut self, chunk: &mut Vec<u8>) -> Result<()> {
+    fn padding(&mut self, chunk: &mut Buffer) -> Result<()> {
         let Some(open) = self.current.take() else { return Ok(()) };
         if let From::File(file) = open.from {
             file.finish()?;
         }
-        chunk.resize(chunk.len() + open.padding, 0);
+        chunk.extend_with_zeros(open.padding);
         Ok(())
     }
 
-    fn tail(&mut self, chunk: &mut Vec<u8>, _: usize) -> Result<usize> {
+    fn tail(&mut self, chunk: &mut Buffer, _: usize) -> Result<usize> {
         if self.ended {
             return Ok(0);
         }
         self.ended = true;
         // Two blocks of zeros end the archive.
-        chunk.resize(chunk.len() + tar::END, 0);
+        chunk.extend_with_zeros(tar::END);
         Ok(tar::END)
     }
 }

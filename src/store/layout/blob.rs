@@ -19,6 +19,9 @@ const BUFFER: usize = 1 << 20;
 /// Writes of this size and more go to the file as they are.
 const DIRECT: usize = 256 << 10;
 
+/// What is hashed and then written at once: it is still in the processor's cache when the kernel copies it.
+const PIECE: usize = 128 << 10;
+
 impl Layout {
     /// Whether there is a regular file of the right size under the descriptor's digest. Its bytes are not looked at.
     pub fn has(&self, descriptor: &Descriptor) -> Result<bool> {
@@ -192,9 +195,11 @@ impl BlobWriter {
     /// Hashes and writes `bytes` without a copy.
     fn try_pass(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.shared.options.cancel.check()?;
-        self.hasher.update(bytes);
         let mut file: &File = self.temp.file();
-        file.write_all(bytes)?;
+        for piece in bytes.chunks(PIECE) {
+            self.hasher.update(piece);
+            file.write_all(piece)?;
+        }
         self.size += bytes.len() as u64;
         self.write_back.written(file, self.size);
         Ok(())
