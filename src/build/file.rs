@@ -291,6 +291,17 @@ labels = { "org.opencontainers.image.source" = "x" }
     }
 
     #[test]
+    fn the_readme_has_every_key() {
+        let readme = include_str!("../../README.md");
+        let list = readme.split("<summary>Every key</summary>").nth(1).and_then(|rest| rest.split("</details>").next()).expect("a list of keys");
+        let inner = [BASE, LAYER, COPY, INLINE, SYMLINK, DIRECTORY, REMOVE, CONFIG].concat();
+        let outer = TOP.iter().filter(|key| !["base", "layer", "config", "annotations"].contains(key));
+        for key in outer.chain(&inner) {
+            assert!(["`", "layer.", "base."].iter().any(|before| list.contains(&format!("{before}{key}`"))), "{key}");
+        }
+    }
+
+    #[test]
     fn bad_input_is_one_error_with_line_and_column() {
         for (text, message) in [
             ("[[layer]]\n[[layer.copy]]\nfrom = \"a\"\nto = \"usr/bin\"\n", "larder.toml:4:6: destination `usr/bin` does not begin with `/`"),

@@ -81,10 +81,35 @@ impl<'a> Fields<'a> {
         self.get(key).map_or_else(|| self.place.clone(), |value| self.at(value))
     }
 
+    /// What stands in the file for a value, where that is one word in one line.
+    fn word(&self, value: &Spanned<DeValue<'_>>) -> Option<&'a str> {
+        let word = self.file.text.get(value.span())?.trim();
+        (!word.is_empty() && !word.contains(['\n', '"', '\'', '[', '{'])).then_some(word)
+    }
+
+    /// A string is wanted and something else is there.
+    fn no_string(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Error {
+        let error = self.expected(key, "a string", value);
+        match (value.get_ref(), self.word(value)) {
+            (DeValue::Array(_), _) => error.hint(format!("it takes one value: write {key} = \"…\" without brackets")),
+            (_, Some(word)) => error.hint(format!("put it in quotes: {key} = \"{}\"", text::shown(word))),
+            (_, None) => error,
+        }
+    }
+
+    /// A list of strings is wanted and something else is there.
+    fn no_strings(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Error {
+        let error = self.expected(key, "a list of strings such as [\"a\", \"b\"]", value);
+        match value.get_ref().as_str() {
+            Some(string) => error.hint(format!("put it in brackets: {key} = [\"{}\"]", text::shown(string).escape_default())),
+            None => error,
+        }
+    }
+
     /// A string.
     pub(crate) fn string(&self, key: &str) -> Result<Option<At<String>>> {
         let Some(value) = self.get(key) else { return Ok(None) };
-        let string = value.get_ref().as_str().ok_or_else(|| self.expected(key, "a string", value))?;
+        let string = value.get_ref().as_str().ok_or_else(|| self.no_string(key, value))?;
         Ok(Some(At::new(string.to_owned(), self.at(value))))
     }
 
@@ -101,10 +126,12 @@ impl<'a> Fields<'a> {
     /// A list of strings, or none where the key is absent.
     pub(crate) fn optional_strings(&self, key: &str) -> Result<Option<Vec<At<String>>>> {
         let Some(value) = self.get(key) else { return Ok(None) };
-        let expected = |value| self.expected(key, "a list of strings such as [\"a\", \"b\"]", value);
-        let list = value.get_ref().as_array().ok_or_else(|| expected(value))?;
+        let list = value.get_ref().as_array().ok_or_else(|| self.no_strings(key, value))?;
         let strings = list.iter().map(|item| {
-            let string = item.get_ref().as_str().ok_or_else(|| expected(item))?;
+            let string = item.get_ref().as_str().ok_or_else(|| match self.word(item) {
+                Some(word) => self.expected(key, "a list of strings", item).hint(format!("put it in quotes: \"{}\"", text::shown(word))),
+                None => self.expected(key, "a list of strings", item),
+            })?;
             Ok(At::new(string.to_owned(), self.at(item)))
         });
         strings.collect::<Result<Vec<_>>>().map(Some)
@@ -115,7 +142,7 @@ impl<'a> Fields<'a> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };
         let table = value.get_ref().as_table().ok_or_else(|| self.expected(key, "a table of strings such as { a = \"b\" }", value))?;
         let entries = table.iter().map(|(name, item)| {
-            let string = item.get_ref().as_str().ok_or_else(|| self.expected(&format!("{key}.{}", name.get_ref()), "a string", item))?;
+            let string = item.get_ref().as_str().ok_or_else(|| self.no_string(name.get_ref(), item))?;
             Ok((name.get_ref().to_string(), At::new(string.to_owned(), self.at(item))))
         });
         let mut entries = entries.collect::<Result<Vec<_>>>()?;
@@ -188,6 +215,23 @@ mod tests {
         assert_eq!(error.message(), "larder.toml:1:8: `name` must be a string, not an integer");
         let error = read("tags = \"a\"", &["tags"], |fields| fields.strings("tags")).expect_err("not a list");
         assert!(error.message().contains("must be a list of strings"), "{error}");
+        assert_eq!(error.hint_text(), Some("put it in brackets: tags = [\"a\"]"));
+        for (text, hint) in [
+            ("name = 0755", None),
+            ("name = 755", Some("put it in quotes: name = \"755\"")),
+            ("name = true", Some("put it in quotes: name = \"true\"")),
+            ("name = [\"a\"]", Some("it takes one value: write name = \"…\" without brackets")),
+            ("name = { a = 1 }", None),
+        ] {
+            assert_eq!(read(text, &["name"], |fields| fields.string("name")).expect_err(text).hint_text(), hint, "{text}");
+        }
+        let error = read("tags = [8080]", &["tags"], |fields| fields.strings("tags")).expect_err("not a string");
+        assert_eq!(
+            (error.message(), error.hint_text()),
+            ("larder.toml:1:9: `tags` must be a list of strings, not an integer", Some("put it in quotes: \"8080\""))
+        );
+        let error = read("env = { A = 1 }", &["env"], |fields| fields.map("env")).expect_err("not a string");
+        assert_eq!(error.hint_text(), Some("put it in quotes: A = \"1\""));
         let error = read("[layer]\n", &["layer"], |fields| fields.tables("layer", "layer", &[]).map(|_| ())).expect_err("not an array");
         assert_eq!(error.hint_text(), Some("write [[layer]] with two brackets on each side"));
     }

@@ -74,8 +74,12 @@ fn running(task: &Task, now: Duration) -> String {
     line + "\n"
 }
 
-/// Says nothing of success: a task that fails or is stopped ends too, and its error is told elsewhere.
+/// Says nothing of success: a task that fails or is stopped ends too, and its error is told elsewhere. One that ends early shows how much was to come.
 fn finished(task: &Task, now: Duration) -> String {
-    let bytes = if task.done > 0 { format!("{} in ", size(task.done)) } else { String::new() };
+    let bytes = match task.total {
+        Some(total) if task.done < total => format!("ended at {} of {} after ", size(task.done), size(total)),
+        _ if task.done > 0 => format!("{} in ", size(task.done)),
+        _ => String::new(),
+    };
     format!("{}: {bytes}{:.1} s\n", shown(&task.label), now.saturating_sub(task.began).as_secs_f64())
 }

@@ -100,7 +100,7 @@ fn plain_tells_of_the_quiet_start_later_and_of_a_task_once_a_second() {
     stage.at(1999).advance(2, 1);
     assert_eq!(stage.seen(), "");
     stage.at(2500).finish(2);
-    assert_eq!(stage.seen(), "layer: 2.0 MB in 2.5 s\n");
+    assert_eq!(stage.seen(), "layer: ended at 2.0 MB of 4.0 MB after 2.5 s\n");
 }
 
 #[test]
