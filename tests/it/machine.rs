@@ -1,11 +1,13 @@
 //! What larder takes of the machine: a bounded part of its memory, and nothing of the network.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use crate::support::context::{self, oci};
-use crate::support::process::{Runs as _, temp};
+use crate::support::process::{Runs as _, larder, temp};
+use crate::support::readme;
 use crate::support::sound::assert_layout_is_sound;
 use crate::support::tools::{skip, tool};
 
@@ -48,23 +50,20 @@ fn lay_21_a_build_of_a_large_file_takes_little_memory_with_any_number_of_jobs() 
     }
 }
 
-/// Everything that needs no registry, one command after the other, with `$1` for larder and `$2` for a place to work.
-const EVERYTHING: &str = r#"
-set -e
-cd "$2"
-"$1" build context --quiet -o oci:layout
-"$1" build context --quiet --no-cache --base oci:layout:first -t second -o oci:layout
-"$1" tag oci:layout:first third
-"$1" untag oci:layout second
-"$1" list oci:layout
-"$1" verify --deep oci:layout
-"#;
-
+/// Runs everything that the README shows but `sync`, one command after the other. That is every command there is. `larder` is the directory of the program.
 #[track_caller]
-fn everything(mut within: Command, home: &Path) {
-    context::write(&home.join("context"), "first");
-    within.args(["sh", "-c", EVERYTHING, "sh", env!("CARGO_BIN_EXE_larder")]).arg(home).env("HOME", home).succeeds();
-    assert_eq!(assert_layout_is_sound(&home.join("layout")).names, ["first", "third"]);
+fn everything(mut within: Command, program: &Path) {
+    let mut commands = readme::commands();
+    commands.retain(|command| !command.contains("larder sync "));
+    let help = larder().arg("--help").succeeds();
+    let list = help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("a list of commands");
+    for name in list.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| !matches!(*name, "help" | "sync")) {
+        assert!(commands.iter().any(|command| command.contains(&format!("larder {name} "))), "the README shows no `larder {name}`");
+    }
+    let clone = readme::clone();
+    within.args(["bash", "-euo", "pipefail", "-c", &commands.join("\n")]).current_dir(clone.path());
+    within.env_clear().env("HOME", clone.path()).env("PATH", readme::path(program)).succeeds();
+    assert_layout_is_sound(&clone.path().join("hello.oci"));
 }
 
 #[test]
@@ -81,21 +80,38 @@ fn reg_45_everything_works_without_a_network() {
     // Not even the machine itself can be reached.
     let interfaces = offline().args(["cat", "/proc/net/dev"]).succeeds();
     assert!(interfaces.lines().skip(2).all(|line| line.trim_start().starts_with("lo:")), "{interfaces}");
-    everything(offline(), temp().path());
+    everything(offline(), binary());
 }
 
 #[test]
 fn reg_45_nothing_asks_for_a_network() {
     let Some(strace) = tool("strace") else { return };
     let home = temp();
-    let trace = home.path().join("trace");
-    let mut traced = Command::new(strace);
-    traced.args(["-f", "-qq", "-e", "trace=%network", "-e", "signal=none", "-o"]).arg(&trace);
-    everything(traced, home.path());
-    let calls = fs::read_to_string(&trace).expect("strace wrote it");
-    assert_eq!(calls, "", "these calls are for networks");
+    let traces = home.path().join("traces");
+    fs::create_dir(&traces).expect("writable");
+    // Only larder is looked at: the shell around it looks for users in its own way.
+    let traced = |program: &Path| {
+        let trace = format!("{} -f -qq -e trace=%network -e signal=none -o {}/$$", strace.display(), traces.display());
+        let script = home.path().join("larder");
+        fs::write(&script, format!("#!/bin/sh\nexec {trace} {} \"$@\"\n", program.display())).expect("writable");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("own file");
+    };
+    let told = || -> Vec<String> {
+        let files = fs::read_dir(&traces).expect("there").map(|entry| entry.expect("an entry").path());
+        files.map(|file| fs::read_to_string(file).expect("strace wrote it")).collect()
+    };
+    traced(&binary().join("larder"));
+    everything(Command::new("env"), home.path());
+    let told_of_larder = told();
+    assert!(told_of_larder.len() > 20, "only {} commands were traced", told_of_larder.len());
+    assert_eq!(told_of_larder.concat(), "", "these calls are for networks");
     // Would it see one?
-    let python = "import socket; socket.socket()";
-    Command::new("strace").args(["-f", "-qq", "-e", "trace=%network", "-o"]).arg(&trace).args(["python3", "-c", python]).succeeds();
-    assert!(fs::read_to_string(&trace).expect("strace wrote it").contains("socket("));
+    traced(Path::new("python3"));
+    Command::new(home.path().join("larder")).args(["-c", "import socket; socket.socket()"]).succeeds();
+    assert!(told().concat().contains("socket("));
+}
+
+/// The directory of the larder under test.
+fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_larder")).parent().expect("a directory")
 }

@@ -4,31 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::process::{Runs as _, checkout, larder, temp};
+use crate::support::process::{Runs as _, checkout, larder};
+use crate::support::readme;
 use crate::support::sound::assert_layout_is_sound;
-
-fn readme() -> String {
-    fs::read_to_string(checkout("README.md")).expect("README.md")
-}
-
-/// The commands of larder in blocks of shell, each with the lines that continue it, in their order.
-fn commands(readme: &str) -> Vec<String> {
-    let mut commands: Vec<String> = Vec::new();
-    for block in readme.split("```sh\n").skip(1) {
-        let block = block.split("```").next().expect("a split has a first part").replace("\\\n", " ");
-        commands.extend(block.lines().filter(|line| line.starts_with("larder ")).map(str::to_owned));
-    }
-    commands
-}
 
 #[test]
 fn every_command_in_the_readme_runs_as_written_in_a_fresh_clone() {
-    let temp = temp();
-    std::os::unix::fs::symlink(checkout("testdata"), temp.path().join("testdata")).expect("linked");
     let binary = Path::new(env!("CARGO_BIN_EXE_larder")).parent().expect("a directory");
-    let others = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths(std::iter::once(binary.to_owned()).chain(std::env::split_paths(&others))).expect("a path");
-    let commands = commands(&readme());
+    let (temp, path, commands) = (readme::clone(), readme::path(binary), readme::commands());
     assert!(commands.len() > 10, "{commands:?}");
     for command in commands {
         // A failure on the left of a pipe counts.
@@ -44,7 +27,7 @@ fn every_command_in_the_readme_runs_as_written_in_a_fresh_clone() {
 
 #[test]
 fn every_command_is_in_the_readme_and_in_the_changelog() {
-    let (readme, changelog) = (readme(), fs::read_to_string(checkout("CHANGELOG.md")).expect("CHANGELOG.md"));
+    let (readme, changelog) = (readme::text(), fs::read_to_string(checkout("CHANGELOG.md")).expect("CHANGELOG.md"));
     let help = larder().arg("--help").succeeds();
     let list = help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("a list of commands");
     for name in list.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help") {

@@ -14,6 +14,7 @@ pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod mount;
 pub(crate) mod process;
+pub(crate) mod readme;
 pub(crate) mod registry;
 pub(crate) mod scripted;
 pub(crate) mod snapshot;
