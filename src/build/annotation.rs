@@ -1,6 +1,5 @@
 //! Annotations as a person asks for them, in the grammar of buildx: which documents, and of which platform.
 
-use super::fields::nearest;
 use super::place::Place;
 use super::spec::{AnnotationSpec, Level};
 use crate::error::{Error, Result};
@@ -35,7 +34,7 @@ impl Target {
     /// Whether somebody who wrote this meant a target, well or badly.
     pub fn is_meant(written: &str) -> bool {
         let (name, platform) = split(written);
-        platform.is_some_and(|platform| platform.ends_with(']')) || nearest(name, &NAMES).is_some()
+        platform.is_some_and(|platform| platform.ends_with(']')) || text::nearest(name, NAMES).is_some()
     }
 
     /// The annotation of these documents. Fails with kind `usage` for a key that cannot be one.
@@ -61,7 +60,7 @@ fn split(written: &str) -> (&str, Option<&str>) {
 }
 
 fn unknown(place: &Place, name: &str) -> Error {
-    place.usage(format!("`{}` is not a document that can be annotated", text::shown(name))).hint(match nearest(name, &NAMES) {
+    place.usage(format!("`{}` is not a document that can be annotated", text::shown(name))).hint(match text::nearest(name, NAMES) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("the documents are {}", NAMES.join(", ")),
     })

@@ -45,7 +45,7 @@ impl Template {
                 "arch" => Part::Arch,
                 "variant" => Part::Variant,
                 other => {
-                    let near = super::fields::nearest(other, &FIELDS).map(|near| format!(", did you mean {{{near}}}?")).unwrap_or_default();
+                    let near = text::nearest(other, FIELDS).map(|near| format!(", did you mean {{{near}}}?")).unwrap_or_default();
                     return Err(bad(format!("unknown field `{{{}}}`{near}", text::shown(other))));
                 }
             });

@@ -49,10 +49,20 @@ impl Output {
         Output { format, style: environment.style(rustix::stdio::stdout()), progress }
     }
 
+    /// The form in which results are wanted, for a command whose result as text is no report.
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
     /// Writes a report. Fails with kind `io` when stdout fails.
     pub(crate) fn print(&self, report: &impl Report) -> Result<()> {
         let document = render(report, self.format, self.style)?;
         self.raw(&document)
+    }
+
+    /// Writes a report as JSON, for a command whose result as text is no report. Fails with kind `io` when stdout fails.
+    pub(crate) fn json(&self, report: &impl Serialize) -> Result<()> {
+        self.raw(&json(report)?)
     }
 
     /// For a command whose result is an archive on stdout.
@@ -60,7 +70,7 @@ impl Output {
         Beside(self)
     }
 
-    /// Writes bytes as they are, for commands whose result is a document or a file. Fails with kind `io` when stdout fails.
+    /// Writes bytes as they are, for commands whose result is a document or a file, or a piece of one. Fails with kind `io` when stdout fails.
     pub(crate) fn raw(&self, bytes: &[u8]) -> Result<()> {
         self.progress.clear();
         write(bytes)
@@ -68,14 +78,18 @@ impl Output {
 }
 
 fn render(report: &impl Report, format: Format, style: Style) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
     match format {
-        Format::Text => report.text(&mut out, style).map_err(|error| Error::io("cannot format the result", error))?,
-        Format::Json => {
-            serde_json::to_writer(&mut out, report).map_err(|error| Error::io("cannot format the result as JSON", error))?;
-            out.push(b'\n');
+        Format::Text => {
+            let mut out = Vec::new();
+            report.text(&mut out, style).map(|()| out).map_err(|error| Error::io("cannot format the result", error))
         }
+        Format::Json => json(report),
     }
+}
+
+fn json(report: &impl Serialize) -> Result<Vec<u8>> {
+    let mut out = serde_json::to_vec(report).map_err(|error| Error::io("cannot format the result as JSON", error))?;
+    out.push(b'\n');
     Ok(out)
 }
 

@@ -17,6 +17,12 @@ pub fn select(source: &dyn Source, index: &ImageIndex, selector: &Selector) -> R
     }
 }
 
+/// What is meant in `source`, as [`select`] finds it. Kinds: also those of [`Source::entries_for`].
+pub fn resolve(source: &dyn Source, selector: &Selector) -> Result<Descriptor> {
+    let found = source.entries_for(selector).and_then(|index| select(source, &index, selector));
+    found.map_err(|error| error.context(format!("cannot find an image in {}", source.location())))
+}
+
 /// The descriptor of a document that the entries lead to, level by level; none where nothing has this digest. What cannot be read leads nowhere.
 ///
 /// Fails with kind `interrupted` only.

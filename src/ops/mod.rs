@@ -3,12 +3,15 @@
 //! Only here are the engines below combined. A report is plain data that serialises by itself; nothing is printed.
 
 pub mod build;
+pub mod cat;
 pub mod copy;
 pub mod edit;
 pub mod gc;
 pub mod index;
 pub mod inspect;
 pub mod list;
+#[cfg(test)]
+mod sample;
 pub mod tag;
 pub mod unpack;
 pub mod verify;

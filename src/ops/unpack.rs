@@ -13,9 +13,9 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::exec::Run;
 use crate::fsio::Dir;
 use crate::graph::image::{Choice, Image};
+use crate::layer::remarks::Remarks;
 use crate::layer::stack::{Entries, Stack};
 use crate::layer::unpack::{self, Complete, LeftOut, Owner, Target, What};
-use crate::layer::{Entry, EntryKind, whiteout};
 use crate::spec::{Descriptor, Digest, text};
 use crate::store::{Location, Options, transport};
 
@@ -148,52 +148,16 @@ fn place(target: &Path) -> Result<(Arc<Dir>, PathBuf)> {
 
 /// Applies one layer.
 fn apply(run: &Run, layer: &Descriptor, entries: &mut Entries<'_>, target: &mut Target) -> Result<ControlFlow<()>> {
-    let (mut repeated, mut reserved) = (Counted::default(), Counted::default());
+    let mut remarks = Remarks::default();
     target.begin_layer();
     while let Some(entry) = entries.next_entry()? {
-        let is_repeated = target.apply(&entry, entries)?;
-        let is_reserved = has_reserved_directory(&entry);
-        repeated.count(is_repeated.then_some(&entry));
-        reserved.count(is_reserved.then_some(&entry));
+        remarks.look(&entry);
+        if target.apply(&entry, entries)? {
+            remarks.repeated(&entry);
+        }
     }
-    let warn = |message: String| run.events.warn(format!("layer {}: {message}", layer.digest.short()));
-    entries.warnings().for_each(|message| warn(message.to_owned()));
-    repeated.tell(|entries| warn(format!("{entries} with the path of an earlier one, which they replace")));
-    reserved.tell(|entries| warn(format!("{entries} in directories that are named like whiteouts, which are taken for directories")));
+    remarks.tell(run, layer, entries);
     Ok(ControlFlow::Continue(()))
-}
-
-/// Whether the entry is, or is in, a directory with the name of a whiteout.
-fn has_reserved_directory(entry: &Entry) -> bool {
-    let directory = match entry.kind {
-        EntryKind::Directory => entry.path.as_slice(),
-        _ => entry.path.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |slash| &entry.path[..slash]),
-    };
-    whiteout::is_reserved(directory)
-}
-
-/// Entries that deserve attention, of which one is named.
-#[derive(Default)]
-struct Counted {
-    count: u64,
-    first: Option<Vec<u8>>,
-}
-
-impl Counted {
-    fn count(&mut self, entry: Option<&Entry>) {
-        if let Some(entry) = entry {
-            self.count += 1;
-            self.first.get_or_insert_with(|| entry.path.clone());
-        }
-    }
-
-    fn tell(&self, warn: impl Fn(String)) {
-        if let Some(first) = &self.first {
-            let more =
-                if self.count > 1 { format!("{} entries, such as `{}`,", self.count, text::bytes(first)) } else { format!("entry `{}`", text::bytes(first)) };
-            warn(more);
-        }
-    }
 }
 
 /// Warns of what was left out, or refuses it.

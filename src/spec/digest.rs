@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
 
+use super::sum::Sum;
 use crate::error::{Error, Result};
 
 /// A digest algorithm. Only the named ones can be computed; others are carried, never trusted.
@@ -120,6 +121,12 @@ impl Digest {
     pub fn short(&self) -> &str {
         let encoded = self.encoded();
         &encoded[..encoded.len().min(12)]
+    }
+}
+
+impl From<Sum> for Digest {
+    fn from(sum: Sum) -> Self {
+        Digest::from_hash(Algorithm::Sha256, &sum.0)
     }
 }
 

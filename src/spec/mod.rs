@@ -4,7 +4,7 @@
 //! Follows image-spec 1.1 and, for what Docker writes, the schema 2 media types.
 
 pub mod annotation;
-mod base64;
+pub mod base64;
 pub mod config;
 pub mod descriptor;
 pub mod digest;
@@ -19,6 +19,7 @@ pub mod platform;
 pub mod reference;
 mod scan;
 pub mod shape;
+pub mod sum;
 pub mod text;
 
 pub use config::{History, ImageConfig};
@@ -31,3 +32,4 @@ pub use media_type::{Compression, Kind, LayerMedia};
 pub use name::{ImageName, Selector};
 pub use platform::Platform;
 pub use reference::Reference;
+pub use sum::{Sum, Summing};

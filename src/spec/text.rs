@@ -1,4 +1,4 @@
-//! Foreign text made safe to show.
+//! Foreign text made safe to show, and words that were meant.
 //!
 //! Tags, annotations and file names come from strangers. What is shown of them must not move the cursor, change colours, reorder
 //! the line or break it. Machine output (JSON) escapes by itself and does not pass through here.
@@ -41,9 +41,27 @@ pub fn bytes(name: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// A file name of any bytes as programs are told it: unchanged where it is UTF-8, else as [`bytes`] shows it.
+pub fn name(name: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(name).map_or_else(|_| bytes(name), Cow::Borrowed)
+}
+
 /// A path made safe to show.
 pub fn path(path: &Path) -> Cow<'_, str> {
     bytes(path.as_os_str().as_bytes())
+}
+
+/// The known word that a person most likely meant.
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let word = word.to_lowercase();
+    let allowed = |known: &str| 1 + known.len() / 4;
+    // Slips change the length by one each; comparing what is far away would take long where much is known.
+    let near = known.into_iter().filter(|known| known.len().abs_diff(word.len()) <= allowed(known));
+    let distances = near.map(|known| (strsim::damerau_levenshtein(&word, &known.to_lowercase()), known));
+    distances
+        .filter(|(distance, known)| *distance <= allowed(known) && *distance < known.chars().count())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
 }
 
 fn is_unsafe(character: char) -> bool {
@@ -55,10 +73,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_nearest_word_is_the_one_that_was_meant() {
+        for (word, near) in [("platfroms", Some("platforms")), ("NAME", Some("name")), ("tgas", Some("tags")), ("zzz", None), ("x", None), ("", None)] {
+            assert_eq!(nearest(word, ["f", "name", "tags", "platforms"]), near, "{word}");
+        }
+    }
+
+    #[test]
     fn escapes_what_moves_the_cursor_and_keeps_the_rest() {
         assert_eq!(shown("größe-1"), "größe-1");
         assert_eq!(shown("a\x1b[31mb\n"), "a\\u{1b}[31mb\\n");
         assert_eq!(shown("a\u{202e}b"), "a\\u{202e}b");
         assert_eq!(bytes(b"a\xffb"), "a\\xffb");
+        assert_eq!([name(b"a\n"), name(b"a\n\xff")], ["a\n", "a\\n\\xff"]);
     }
 }

@@ -50,7 +50,7 @@ impl<'a> Fields<'a> {
             let name = key.get_ref().as_ref();
             if !known.contains(&name) {
                 let error = file.place(key.span().start).usage(format!("unknown key `{}` {what}", text::shown(name)));
-                return Err(error.hint(match nearest(name, known) {
+                return Err(error.hint(match text::nearest(name, known.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("the keys are {}", known.join(", ")),
                 }));
@@ -184,12 +184,6 @@ impl<'a> Fields<'a> {
 fn article(kind: &str) -> String {
     let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     format!("{article} {kind}")
-}
-
-/// The known key that a person most likely meant.
-pub(crate) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    let distance = |key: &str| strsim::damerau_levenshtein(&name.to_lowercase(), key);
-    known.iter().copied().min_by_key(|key| distance(key)).filter(|key| distance(key) <= 1 + key.len() / 4)
 }
 
 #[cfg(test)]

@@ -23,8 +23,20 @@ sys.exit(os.waitstatus_to_exitcode(status))
 /// Runs larder with these arguments, which succeeds, and returns its peak memory in MiB.
 #[track_caller]
 fn peak(arguments: &[&str]) -> u64 {
-    let mut command = Command::new("python3");
-    let told = command.args(["-c", MEASURE, env!("CARGO_BIN_EXE_larder")]).args(arguments).env("HOME", temp().path()).succeeds();
+    measured(&[&[env!("CARGO_BIN_EXE_larder")], arguments].concat())
+}
+
+/// The same for a run whose result is too much to keep, and which ends with this exit code.
+#[track_caller]
+fn peak_unseen(exit: i32, arguments: &[&str]) -> u64 {
+    const UNSEEN: &str = r#"exit=$1; shift; "$@" >/dev/null; test $? = "$exit""#;
+    measured(&[&["/bin/sh", "-c", UNSEEN, "sh", &exit.to_string(), env!("CARGO_BIN_EXE_larder")], arguments].concat())
+}
+
+/// The most memory that a program, which succeeds, or one of those that it ran had, in MiB.
+#[track_caller]
+fn measured(words: &[&str]) -> u64 {
+    let told = Command::new("python3").args(["-c", MEASURE]).args(words).env("HOME", temp().path()).succeeds();
     told.lines().last().and_then(|line| line.parse::<u64>().ok()).expect("a number of KiB") / 1024
 }
 
@@ -44,6 +56,8 @@ fn lay_21_a_build_of_a_large_file_takes_little_memory_with_any_number_of_jobs() 
         assert!(used < MOST, "{used} MiB with --jobs {jobs} and {compression}");
         let used = peak(&["verify", "--deep", "--quiet", "--jobs", jobs, &oci(&layout)]);
         assert!(used < MOST, "{used} MiB to verify it");
+        let used = peak_unseen(0, &["cat", "--quiet", "--jobs", jobs, &oci(&layout), "own"]);
+        assert!(used < MOST, "{used} MiB to print it");
         if compression == "none" {
             assert_layout_is_sound(&layout);
         }

@@ -4,6 +4,7 @@
 //! `run(args: Args, context: &Context) -> Result<()>`, which turns them into a request for `ops` and prints the report.
 
 mod build;
+mod cat;
 mod copy;
 mod edit;
 mod gc;
@@ -46,6 +47,7 @@ commands! {
     Tag => tag,
     Untag => untag,
     Unpack => unpack,
+    Cat => cat,
     Verify => verify,
     Gc => gc,
 }

@@ -12,6 +12,7 @@ pub(crate) mod foreign;
 pub(crate) mod forge;
 pub(crate) mod http;
 pub(crate) mod image;
+pub(crate) mod layers;
 pub(crate) mod mount;
 pub(crate) mod process;
 pub(crate) mod readme;

@@ -1,24 +1,28 @@
-//! Layers that try to get out, or that mean nothing.
+//! Layers that try to get out, or that mean nothing: unpacked, and read from.
 //!
 //! The first table follows what has been tried on other tools: `TestBreakouts` of containerd, and the advisories of moby, umoci, tar-rs, oras and boxlite.
 
 use std::fs;
 use std::path::Path;
 
-use super::{Record, dir, fifo, file, hardlink, image, link, tape, unpack};
 use crate::support::forge::{Forge, LAYER, sha256};
+use crate::support::image::{Ran, ran};
+use crate::support::layers::{image, location};
 use crate::support::process::temp;
 use crate::support::snapshot::{assert_same, snapshot};
+use crate::support::tape::{self, Record, device, dir, fifo, file, hardlink, symlink as link};
 
 /// What must come of it.
 enum Outcome {
     /// These files, with this content.
     Files(&'static [(&'static str, &'static str)]),
-    /// This exit code.
+    /// This exit code, from every command.
     Refused(i32),
+    /// This exit code, where it is to be brought to a disk.
+    RefusedByDisk(i32),
 }
 
-use Outcome::{Files, Refused};
+use Outcome::{Files, Refused, RefusedByDisk};
 
 /// Every path in the names and targets begins with `OUT` where the path of something outside is meant.
 fn with_outside(records: &[Record], outside: &Path) -> Vec<Record> {
@@ -27,7 +31,11 @@ fn with_outside(records: &[Record], outside: &Path) -> Vec<Record> {
     records.iter().map(|record| Record { name: replaced(&record.name), link: replaced(&record.link), ..record.clone() }).collect()
 }
 
-/// Unpacks to a place between things that must not change.
+fn unpack(forge: &Forge, target: &Path, more: &[&str]) -> Ran {
+    ran(&[&["unpack", &location(forge), target.to_str().expect("UTF-8"), "--format", "json"], more].concat())
+}
+
+/// Unpacks to a place between things that must not change, and prints files.
 #[track_caller]
 fn attempt(what: &str, layers: &[Vec<Record>], outcome: &Outcome) {
     for jobs in ["1", "3"] {
@@ -48,14 +56,35 @@ fn attempt(what: &str, layers: &[Vec<Record>], outcome: &Outcome) {
                 for (path, content) in *files {
                     assert_eq!(fs::read_to_string(target.join(path)).unwrap_or_else(|error| panic!("{what}: {path}: {error}")), *content, "{what}: {path}");
                 }
+                assert_cat(what, &forge, files, jobs);
                 fs::remove_dir_all(&target).expect("own directory");
             }
-            Refused(code) => {
+            Refused(code) | RefusedByDisk(code) => {
                 assert_eq!(ran.code, Some(*code), "{what}: {ran:?}");
                 assert!(!target.exists(), "{what}");
             }
         }
+        if let Refused(code) = outcome {
+            let ran = self::ran(&["cat", &location(&forge), "x", "--jobs", jobs]);
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(*code), ""), "{what}: {ran:?}");
+        }
         assert_same(&before, &snapshot(home.path()), what);
+    }
+}
+
+/// Prints these files, which are inside, and never one that is outside.
+#[track_caller]
+fn assert_cat(what: &str, forge: &Forge, files: &[(&str, &str)], jobs: &str) {
+    let cat = |paths: &[&str]| ran(&[&["cat", &location(forge), "--jobs", jobs], paths].concat());
+    if !files.is_empty() {
+        let paths: Vec<&str> = files.iter().map(|(path, _)| *path).collect();
+        let content: String = files.iter().map(|(_, content)| *content).collect();
+        let ran = cat(&paths);
+        assert_eq!((ran.code, ran.stdout), (Some(0), content), "{what}: {}", ran.stderr);
+    }
+    for path in ["l", "esc/secret", "b/secret", "out/secret", "d/secret", "../secret", "../outside/secret", "/proc/self/environ"] {
+        let ran = cat(&[path]);
+        assert!(!ran.stdout.contains("secret") && !ran.stdout.contains("PATH="), "{what}: {path}: {ran:?}");
     }
 }
 
@@ -220,15 +249,15 @@ fn tar_13_ways_without_end_are_refused() {
     attempt("a loop", &[vec![link("a", "b"), link("b", "a"), file("a/x", "")]], &Refused(6));
     let long = "d/".repeat(1500);
     attempt("a long way", &[vec![dir(&long), link("a", &long), file(&format!("a/{long}f"), "")]], &Refused(6));
-    attempt("a long name", &[vec![file(&"n".repeat(256), "")]], &Refused(1));
+    attempt("a long name", &[vec![file(&"n".repeat(256), "")]], &RefusedByDisk(1));
     attempt("the longest name", &[vec![file(&"n".repeat(255), "")]], &Files(&[]));
 }
 
 #[test]
 fn tar_36_and_59_numbers_that_cannot_be_are_refused() {
-    attempt("a user who is nobody", &[vec![Record { pax: vec![("uid".into(), b"4294967295".to_vec())], ..file("f", "") }]], &Refused(3));
+    attempt("a user who is nobody", &[vec![Record { pax: vec![("uid".into(), b"4294967295".to_vec())], ..file("f", "") }]], &RefusedByDisk(3));
     attempt("a user beyond numbers", &[vec![Record { pax: vec![("uid".into(), b"4294967296".to_vec())], ..file("f", "") }]], &Refused(3));
-    attempt("a device beyond numbers", &[vec![super::device("d", 0o10000, 0)]], &Refused(3));
+    attempt("a device beyond numbers", &[vec![device("d", 0o10000, 0)]], &Refused(3));
 }
 
 #[test]
