@@ -10,6 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind as Misuse};
 use crate::error::{Error, ErrorKind};
 
 use super::command::Command;
+use super::ending::DIFFERENT_EXIT_CODE;
 use super::environment;
 use super::failure::PANIC_EXIT_CODE;
 
@@ -78,6 +79,7 @@ fn after_help() -> String {
     for kind in ErrorKind::ALL {
         let _ = writeln!(text, "  {:>3}  {}", kind.exit_code(), kind.code());
     }
+    let _ = writeln!(text, "  {DIFFERENT_EXIT_CODE:>3}  the images differ, from `larder diff` alone and without an error on stderr");
     let _ = writeln!(text, "  {PANIC_EXIT_CODE}  internal, a defect in larder\n\nEnvironment:");
     for variable in environment::VARIABLES {
         let _ = writeln!(text, "  {:<17}  {}", variable.name, variable.purpose);

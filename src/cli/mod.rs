@@ -13,6 +13,7 @@ mod bytes;
 mod clock;
 mod command;
 mod context;
+mod ending;
 mod environment;
 mod failure;
 mod host;
@@ -36,6 +37,7 @@ use crate::error::{ErrorKind, Result};
 
 use self::args::Arguments;
 use self::context::Context;
+use self::ending::Ending;
 use self::environment::Environment;
 use self::failure::{Failure, Reporter};
 use self::progress::Progress;
@@ -57,14 +59,14 @@ pub fn main() -> ExitCode {
     let reporter = reporter.after(progress.clone());
     failure::install_panic_hook(reporter.clone());
     match std::panic::catch_unwind(AssertUnwindSafe(|| execute(parsed, environment, progress))) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(ending)) => ending.into(),
         Ok(Err(error)) => reporter.report(&Failure::from(&error)),
         // The hook has told it.
         Err(_) => ExitCode::from(failure::PANIC_EXIT_CODE),
     }
 }
 
-fn execute(arguments: Arguments, environment: Environment, progress: Arc<Progress>) -> Result<()> {
+fn execute(arguments: Arguments, environment: Environment, progress: Arc<Progress>) -> Result<Ending> {
     let cancel = signals::install()?;
     let context = Context::new(&arguments.globals, environment, progress, cancel.clone())?;
     let outcome = command::run(arguments.command, &context);

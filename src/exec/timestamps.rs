@@ -64,6 +64,12 @@ impl Timestamps {
         })
     }
 
+    /// A file time as RFC 3339; beyond what that can write, as seconds since 1970.
+    pub fn written(seconds: i64) -> String {
+        let moment = jiff::Timestamp::from_second(seconds).ok().filter(|_| (FIRST..=LAST.cast_signed()).contains(&seconds));
+        moment.map_or_else(|| seconds.to_string(), |moment| moment.to_string())
+    }
+
     /// A file time in whole seconds, not later than the epoch. Fractions are cut off, not rounded.
     pub fn clamp(self, seconds: i64) -> i64 {
         seconds.min(self.epoch.cast_signed())
@@ -119,6 +125,15 @@ mod tests {
         }
         for text in ["", "now", "2023-11-14", "2023-11-14T22:13:20", "-1", "99999999999999", "-000001-01-01T00:00:00Z"] {
             assert_eq!(run.moment(text).expect_err(text).kind(), crate::error::ErrorKind::Usage);
+        }
+    }
+
+    #[test]
+    fn file_times_are_written_however_far_away_they_are() {
+        for (seconds, written) in
+            [(0, "1970-01-01T00:00:00Z"), (-5, "1969-12-31T23:59:55Z"), (LAST.cast_signed() + 1, "253402207201"), (i64::MIN, "-9223372036854775808")]
+        {
+            assert_eq!(Timestamps::written(seconds), written);
         }
     }
 

@@ -48,7 +48,11 @@ impl Image {
     /// Kinds: `not_found` where there is none for the platform, with the platforms there are; `unsupported` where `root` is no image; `corrupt` for documents
     /// that are not what they must be; those of [`Source::open`].
     pub fn find(source: &dyn Source, root: &Descriptor, choice: &Choice) -> Result<Image> {
-        let chosen = select(source, root, choice)?;
+        Image::of(source, &select(source, root, choice)?)
+    }
+
+    /// The image that was chosen. Kinds as [`Image::find`], without `not_found`.
+    pub fn of(source: &dyn Source, chosen: &Candidate) -> Result<Image> {
         let image = Image::read(source, &chosen.descriptor)?;
         let (said, own) = (chosen.platform.normalized(), image.platform.normalized());
         if (&said.os, &said.architecture) != (&own.os, &own.architecture) {

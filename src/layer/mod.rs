@@ -28,6 +28,7 @@ mod chunk;
 mod codec;
 mod deflate;
 pub mod diff_id;
+pub mod difference;
 mod gzip;
 pub mod inventory;
 mod raw;

@@ -5,6 +5,7 @@
 pub mod build;
 pub mod cat;
 pub mod copy;
+pub mod diff;
 pub mod edit;
 pub mod gc;
 pub mod index;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::exec::Run;
 use crate::layer::Entry;
 use crate::layer::inventory::sample::layer;
-use crate::spec::{Descriptor, DiffId, Digest, History, ImageConfig, ImageManifest, ImageName, MediaType, Platform, json};
+use crate::spec::{Descriptor, DiffId, Digest, History, ImageConfig, ImageIndex, ImageManifest, ImageName, MediaType, Platform, json};
 use crate::store::{Destination as _, Layout, Location, Options};
 
 pub(super) type Layer<'a> = Vec<(Entry, &'a str)>;
@@ -63,6 +63,10 @@ impl Sample {
         draft.manifest.config = self.put(draft.manifest.config.media_type.clone(), &json::canonical(&draft.config).expect("JSON"));
         let manifest = self.put(MediaType::ImageManifest, &json::canonical(&draft.manifest).expect("JSON"));
         Descriptor { platform: Some(draft.config.platform().expect("a platform")), ..manifest }
+    }
+
+    pub(super) fn index(&self, index: &ImageIndex) -> Descriptor {
+        self.put(MediaType::ImageIndex, &json::canonical(index).expect("JSON"))
     }
 
     pub(super) fn name(&self, tag: &str, descriptor: &Descriptor) {

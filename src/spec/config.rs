@@ -18,6 +18,8 @@ use super::scan::Outline;
 use super::{json, shape, text};
 use crate::error::{Error, Result};
 
+pub use settings::is_empty;
+
 const FIELDS: [&str; 10] = ["created", "author", "architecture", "os", "os.version", "os.features", "variant", "config", "rootfs", "history"];
 const ROOTFS_FIELDS: [&str; 2] = ["type", "diff_ids"];
 

@@ -1,4 +1,4 @@
-//! Layers that try to get out, or that mean nothing: unpacked, and read from.
+//! Layers that try to get out, or that mean nothing: unpacked, read from, and compared.
 //!
 //! The first table follows what has been tried on other tools: `TestBreakouts` of containerd, and the advisories of moby, umoci, tar-rs, oras and boxlite.
 
@@ -35,7 +35,7 @@ fn unpack(forge: &Forge, target: &Path, more: &[&str]) -> Ran {
     ran(&[&["unpack", &location(forge), target.to_str().expect("UTF-8"), "--format", "json"], more].concat())
 }
 
-/// Unpacks to a place between things that must not change, and prints files.
+/// Unpacks to a place between things that must not change, prints files, and compares with an image that has none.
 #[track_caller]
 fn attempt(what: &str, layers: &[Vec<Record>], outcome: &Outcome) {
     for jobs in ["1", "3"] {
@@ -57,6 +57,7 @@ fn attempt(what: &str, layers: &[Vec<Record>], outcome: &Outcome) {
                     assert_eq!(fs::read_to_string(target.join(path)).unwrap_or_else(|error| panic!("{what}: {path}: {error}")), *content, "{what}: {path}");
                 }
                 assert_cat(what, &forge, files, jobs);
+                assert_names(what, &forge, snapshot(&target).len(), jobs);
                 fs::remove_dir_all(&target).expect("own directory");
             }
             Refused(code) | RefusedByDisk(code) => {
@@ -65,8 +66,11 @@ fn attempt(what: &str, layers: &[Vec<Record>], outcome: &Outcome) {
             }
         }
         if let Refused(code) = outcome {
-            let ran = self::ran(&["cat", &location(&forge), "x", "--jobs", jobs]);
-            assert_eq!((ran.code, ran.stdout.as_str()), (Some(*code), ""), "{what}: {ran:?}");
+            let empty = image(&[]);
+            for arguments in [vec!["cat", &*location(&forge), "x"], vec!["diff", &*location(&empty), &*location(&forge)]] {
+                let ran = self::ran(&[&arguments[..], &["--jobs", jobs]].concat());
+                assert_eq!((ran.code, ran.stdout.as_str()), (Some(*code), ""), "{what}: {ran:?}");
+            }
         }
         assert_same(&before, &snapshot(home.path()), what);
     }
@@ -86,6 +90,16 @@ fn assert_cat(what: &str, forge: &Forge, files: &[(&str, &str)], jobs: &str) {
         let ran = cat(&[path]);
         assert!(!ran.stdout.contains("secret") && !ran.stdout.contains("PATH="), "{what}: {path}: {ran:?}");
     }
+}
+
+/// The comparison with an image that has no files finds as many names.
+#[track_caller]
+fn assert_names(what: &str, forge: &Forge, names: usize, jobs: &str) {
+    let empty = image(&[]);
+    let ran = ran(&["diff", &location(&empty), &location(forge), "--jobs", jobs, "--format", "json"]);
+    assert_eq!(ran.code, Some(1), "{what}: {ran:?}");
+    let files = &ran.json()["images"][0]["files"];
+    assert_eq!((files["added"].as_u64(), files["removed"].as_u64()), (Some(names as u64), Some(0)), "{what}: {files}");
 }
 
 #[test]

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::context::{self, oci};
+use crate::support::layers::location;
 use crate::support::process::{Runs as _, larder, temp};
 use crate::support::readme;
 use crate::support::sound::assert_layout_is_sound;
+use crate::support::tape::{Record, file};
 use crate::support::tools::{skip, tool};
 
 /// Runs its arguments and writes the largest size that the process had in memory, in KiB, behind what that wrote to stdout.
@@ -62,6 +64,22 @@ fn lay_21_a_build_of_a_large_file_takes_little_memory_with_any_number_of_jobs() 
             assert_layout_is_sound(&layout);
         }
     }
+}
+
+/// All names differ, and all that is said of them.
+#[test]
+fn a_comparison_of_a_hundred_thousand_files_on_each_side_takes_little_memory() {
+    const MOST: u64 = 256;
+    const FILES: usize = 100_000;
+    let image = |letter: &str| {
+        let records: Vec<Record> = (0..FILES).map(|n| file(&format!("usr/share/{letter}{}/{n:06}.txt", n / 500), letter)).collect();
+        crate::support::layers::image(&[records])
+    };
+    let (a, b) = (image("a"), image("b"));
+    let used = peak_unseen(1, &["diff", "--quiet", "--format", "json", &location(&a), &location(&b)]);
+    assert!(used < MOST, "{used} MiB");
+    let used = peak_unseen(0, &["cat", "--quiet", &location(&a), "usr/share/a7/003500.txt"]);
+    assert!(used < MOST, "{used} MiB");
 }
 
 /// Runs everything that the README shows but `sync`, one command after the other. That is every command there is. `larder` is the directory of the program.

@@ -16,6 +16,7 @@ mod cli;
 mod concurrency;
 mod copy;
 mod determinism;
+mod diff;
 mod edit;
 mod faults;
 mod gc;

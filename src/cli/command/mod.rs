@@ -1,11 +1,13 @@
 //! The commands: one file each. A new command is a new file, its `mod` line and its line in the table.
 //!
 //! Each file has `Args`, whose comments are the help and whose `after_help` shows an example, and
-//! `run(args: Args, context: &Context) -> Result<()>`, which turns them into a request for `ops` and prints the report.
+//! `run(args: Args, context: &Context) -> Result<()>`, which turns them into a request for `ops` and prints the report. Where the exit code tells more than whether
+//! it failed, it returns an [`Ending`].
 
 mod build;
 mod cat;
 mod copy;
+mod diff;
 mod edit;
 mod gc;
 mod index;
@@ -19,6 +21,7 @@ mod verify;
 use crate::error::Result;
 
 use super::context::Context;
+use super::ending::Ending;
 
 macro_rules! commands {
     ($($variant:ident => $module:ident,)*) => {
@@ -29,9 +32,9 @@ macro_rules! commands {
         }
 
         /// Runs what was asked for.
-        pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
+        pub(crate) fn run(command: Command, context: &Context) -> Result<Ending> {
             match command {
-                $(Command::$variant(args) => $module::run(*args, context),)*
+                $(Command::$variant(args) => $module::run(*args, context).map(Ending::from),)*
             }
         }
     };
@@ -48,6 +51,7 @@ commands! {
     Untag => untag,
     Unpack => unpack,
     Cat => cat,
+    Diff => diff,
     Verify => verify,
     Gc => gc,
 }

@@ -221,7 +221,7 @@ fn words(value: Option<&Value>) -> Vec<String> {
 }
 
 /// Null, and what has nothing in it: tools write it where others leave the field out.
-pub(super) fn is_empty(value: &Value) -> bool {
+pub fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),
