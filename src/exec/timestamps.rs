@@ -74,6 +74,13 @@ impl Timestamps {
     pub fn clamp(self, seconds: i64) -> i64 {
         seconds.min(self.epoch.cast_signed())
     }
+
+    /// The moment of this run, as the documents write it, where `moment` is a later one in RFC 3339; else none.
+    pub fn instead_of(self, moment: &str) -> Option<String> {
+        let moment: jiff::Timestamp = moment.parse().ok()?;
+        let is_later = (moment.as_second(), moment.subsec_nanosecond()) > (self.epoch.min(LAST).cast_signed(), 0);
+        is_later.then(|| self.created())
+    }
 }
 
 /// Tells the time. The library reads no clock; whoever calls it brings one, and tests bring their own.
@@ -141,5 +148,12 @@ mod tests {
     fn clamps_only_later_times() {
         let stamps = Timestamps::at(100).expect("valid");
         assert_eq!((stamps.clamp(99), stamps.clamp(101), stamps.clamp(-5)), (99, 100, -5));
+        let epoch = Some("1970-01-01T00:01:40Z");
+        for later in ["1970-01-01T00:01:41Z", "1970-01-01T00:01:40.000000001Z", "1970-01-01T00:01:42+00:00", "2026-01-01T00:00:00+02:00"] {
+            assert_eq!(stamps.instead_of(later).as_deref(), epoch, "{later}");
+        }
+        for kept in ["1970-01-01T00:01:40Z", "1970-01-01T00:01:40+00:00", "1970-01-01T01:01:40+01:00", "0001-01-01T00:00:00Z", "", "yesterday"] {
+            assert_eq!(stamps.instead_of(kept), None, "{kept}");
+        }
     }
 }

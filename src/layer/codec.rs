@@ -53,6 +53,17 @@ impl Codec {
     }
 }
 
+impl From<Compression> for Codec {
+    /// With the level that is taken when nobody asks.
+    fn from(compression: Compression) -> Codec {
+        match compression {
+            Compression::None => Codec::None,
+            Compression::Gzip => Codec::Gzip(GZIP_DEFAULT),
+            Compression::Zstd => Codec::Zstd(ZSTD_DEFAULT),
+        }
+    }
+}
+
 impl fmt::Display for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

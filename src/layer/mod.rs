@@ -36,9 +36,11 @@ pub mod recompress;
 pub mod remarks;
 pub mod reuse;
 mod shelf;
+pub mod squash;
 pub mod stack;
 pub mod stored;
 mod stream;
+pub mod times;
 pub mod tree;
 pub mod unpack;
 pub mod whiteout;
@@ -47,5 +49,6 @@ pub use builder::Layer;
 pub use codec::Codec;
 pub use reuse::Reuse;
 pub use stored::Stored;
+pub use times::Times;
 
 pub use crate::tar::{self, Entry, EntryKind, decode, entry};

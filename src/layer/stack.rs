@@ -5,10 +5,15 @@
 
 use std::io::Read;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use super::diff_id::DiffIdReader;
+use super::changeset::Item;
+use super::chunk::Cutter;
+use super::codec::Codec;
+use super::diff_id::{self, DiffIdReader};
+use super::stream::{Chunks, Items, Rendered};
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::{Run, Task, Watched};
+use crate::exec::{Events, Run, Silent, Task, Watched};
 use crate::fsio::Mismatch;
 use crate::spec::{Algorithm, Compression, Descriptor, DiffId, Kind, text};
 use crate::store::Source;
@@ -17,19 +22,20 @@ use crate::tar::{self, decode};
 /// A layer as its entries.
 pub type Entries<'a> = tar::Reader<DiffIdReader<&'a mut dyn Read>>;
 
-/// Some layers of an image.
+/// Some layers of an image, those that are in a store and those that are yet to be made.
 pub struct Stack<'a> {
     run: &'a Run,
     source: &'a dyn Source,
     layers: Vec<Stacked<'a>>,
 }
 
-/// One layer, and what it must be.
+/// One layer.
 #[derive(Clone, Copy, Debug)]
-struct Stacked<'a> {
-    descriptor: &'a Descriptor,
-    compression: Compression,
-    diff_id: &'a DiffId,
+enum Stacked<'a> {
+    /// It is in the store, and this is what it must be.
+    Stored { descriptor: &'a Descriptor, compression: Compression, diff_id: &'a DiffId },
+    /// It is to be made of these.
+    New(&'a [Item]),
 }
 
 impl<'a> Stack<'a> {
@@ -41,9 +47,27 @@ impl<'a> Stack<'a> {
         Ok(Stack { run, source, layers })
     }
 
+    /// Puts a layer on top that is to be made of `items`, which are in order. It is not made for this; its entries are those that it would have.
+    pub fn push_new(&mut self, items: &'a [Item]) {
+        self.layers.push(Stacked::New(items));
+    }
+
     /// Bytes of all layers as they are stored.
     pub fn size(&self) -> u64 {
-        self.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.descriptor.size))
+        self.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size()))
+    }
+
+    /// Bytes of one layer as it is stored.
+    pub fn size_of(&self, position: usize) -> u64 {
+        self.layers[position].size()
+    }
+
+    /// What the layer at a position is in the store; none for one that is yet to be made.
+    pub fn descriptor(&self, position: usize) -> Option<&'a Descriptor> {
+        match self.layers[position] {
+            Stacked::Stored { descriptor, .. } => Some(descriptor),
+            Stacked::New(_) => None,
+        }
     }
 
     /// Shows each layer to `visit`, with its position. What `visit` leaves unread is read after it, so that every layer that was shown is proved. Where `visit`
@@ -52,27 +76,47 @@ impl<'a> Stack<'a> {
     /// Kinds: `corrupt` for damage, which the error tells from whatever follows from it; those of [`tar::Reader::next_entry`], [`decode::decoder`] and
     /// [`Source::open`]; those of `visit`.
     pub fn read(&self, task: &Task, mut visit: impl FnMut(usize, &mut Entries<'_>) -> Result<ControlFlow<()>>) -> Result<()> {
-        let open = |layer: Stacked<'a>| {
-            let blob = Watched::new(self.source.open(layer.descriptor)?, self.run.cancel.clone(), |bytes| task.advance(bytes));
-            decode::decoder(layer.compression, blob)
-        };
-        self.run.pool.read_ahead(self.layers.clone(), open, |position, reader| {
-            let layer = self.layers[position];
-            let mut entries = tar::Reader::new(DiffIdReader::new(reader));
-            let flow = visit(position, &mut entries).and_then(|flow| entries.finish().map(|_| flow));
-            let outcome = flow.and_then(|flow| layer.check(entries.into_source()).map(|()| flow));
-            outcome.map_err(|error| self.explain(layer, error))
-        })
+        self.run.pool.read_ahead(
+            (0..self.layers.len()).collect(),
+            |position| self.open_tar(position, task),
+            |position, reader| {
+                let mut entries = tar::Reader::new(DiffIdReader::new(reader));
+                let flow = visit(position, &mut entries).and_then(|flow| entries.finish().map(|_| flow));
+                let outcome = flow.and_then(|flow| self.layers[position].check(entries.into_source()).map(|()| flow));
+                outcome.map_err(|error| self.explain(position, error))
+            },
+        )
+    }
+
+    /// One layer as its entries, on this thread and without its diff ID: for who reads again what [`read`](Self::read) has proved. The blob is proved once more,
+    /// where it is read to its end. Kinds as [`read`](Self::read).
+    pub fn open<'t>(&'t self, position: usize, task: &'t Task) -> Result<tar::Reader<Box<dyn Read + Send + 't>>> {
+        self.open_tar(position, task).map(tar::Reader::new).map_err(|error| self.explain(position, error))
+    }
+
+    fn open_tar<'t>(&'t self, position: usize, task: &'t Task) -> Result<Box<dyn Read + Send + 't>> {
+        match self.layers[position] {
+            Stacked::Stored { descriptor, compression, .. } => {
+                let blob = Watched::new(self.source.open(descriptor)?, self.run.cancel.clone(), |bytes| task.advance(bytes));
+                decode::decoder(compression, blob)
+            }
+            Stacked::New(items) => {
+                let silent = Events::to(Arc::new(Silent)).start("", None);
+                let tar = Rendered::new(Chunks::new(Items::new(self.run, items, silent), Cutter::of(Codec::None)));
+                Ok(Box::new(Watched::new(tar, self.run.cancel.clone(), |bytes| task.advance(bytes))))
+            }
+        }
     }
 
     /// Entries that make no sense may come from content that is not what its digest says; then that is what there is to tell.
-    fn explain(&self, layer: Stacked<'_>, error: Error) -> Error {
+    pub fn explain(&self, position: usize, error: Error) -> Error {
+        let Stacked::Stored { descriptor, .. } = self.layers[position] else { return error };
         let told = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) && Mismatch::in_error(&error).is_none();
         let error = match told {
-            true => self.prove(layer).err().unwrap_or(error),
+            true => self.prove(descriptor).err().unwrap_or(error),
             false => error,
         };
-        let digest = &layer.descriptor.digest;
+        let digest = &descriptor.digest;
         match error.subject_text() {
             Some(_) => error.context(format!("cannot read layer {digest}")),
             None => error.context(format!("cannot read layer {digest}")).subject(digest),
@@ -80,8 +124,8 @@ impl<'a> Stack<'a> {
     }
 
     /// Reads a blob for its digest alone.
-    fn prove(&self, layer: Stacked<'_>) -> Result<()> {
-        let mut blob = Watched::new(self.source.open(layer.descriptor)?, self.run.cancel.clone(), |_| {});
+    fn prove(&self, descriptor: &Descriptor) -> Result<()> {
+        let mut blob = Watched::new(self.source.open(descriptor)?, self.run.cancel.clone(), |_| {});
         std::io::copy(&mut blob, &mut std::io::sink()).map_err(|error| Error::io("cannot read it", error))?;
         Ok(())
     }
@@ -99,18 +143,26 @@ impl<'a> Stacked<'a> {
         match Kind::of(&descriptor.media_type) {
             Kind::Layer(media) if media.encrypted => cannot("is encrypted"),
             Kind::Layer(_) if *diff_id.0.algorithm() != Algorithm::Sha256 => cannot("has a diff ID that is not of sha256"),
-            Kind::Layer(media) => Ok(Stacked { descriptor, compression: media.compression, diff_id }),
+            Kind::Layer(media) => Ok(Stacked::Stored { descriptor, compression: media.compression, diff_id }),
             _ => cannot(&format!("is `{}`, which is no layer of a root filesystem", text::shown(descriptor.media_type.as_ref()))),
+        }
+    }
+
+    /// Bytes to read.
+    fn size(&self) -> u64 {
+        match self {
+            Stacked::Stored { descriptor, .. } => descriptor.size,
+            Stacked::New(items) => items.iter().map(|item| item.node.size()).sum(),
         }
     }
 
     /// Reads what is left and compares the diff ID.
     fn check(&self, tar: DiffIdReader<&mut dyn Read>) -> Result<()> {
         let (actual, _) = tar.finish()?;
-        if actual == *self.diff_id {
-            return Ok(());
+        match self {
+            Stacked::Stored { descriptor, diff_id, .. } => diff_id::check(&actual, diff_id).map_err(|error| error.subject(&descriptor.digest)),
+            Stacked::New(_) => Ok(()),
         }
-        Err(Error::corrupt(format!("its diff ID is {actual}, the image config says {}", self.diff_id)).subject(&self.descriptor.digest))
     }
 }
 

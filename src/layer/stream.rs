@@ -2,10 +2,12 @@
 //!
 //! Where a stream comes from differs; where it is cut does not, because [`Chunks`] looks at the entries alone.
 
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 
 use super::changeset::{Item, Node};
 use super::chunk::Cutter;
+use super::entry::Entry;
 use super::shelf::Buffer;
 use super::tar::write as tar;
 use super::tree::SourceFile;
@@ -35,6 +37,15 @@ pub(super) struct Head {
     pub(super) bytes: Vec<u8>,
     /// Length of the content.
     pub(super) size: u64,
+}
+
+impl Head {
+    /// What stands before the content of an entry. Fails as [`tar::header`].
+    pub(super) fn of(entry: Entry) -> Result<Head> {
+        let mut bytes = Vec::with_capacity(512);
+        tar::header(&entry, &mut bytes)?;
+        Ok(Head { size: entry.size(), path: entry.path, bytes })
+    }
 }
 
 /// Cuts a tar stream into chunks.
@@ -120,6 +131,36 @@ impl<R: Records> Chunks<R> {
     }
 }
 
+/// A tar stream as a reader.
+pub(super) struct Rendered<R> {
+    chunks: Chunks<R>,
+    chunk: Buffer,
+    /// How much of the chunk was read.
+    taken: usize,
+}
+
+impl<R: Records> Rendered<R> {
+    pub(super) fn new(chunks: Chunks<R>) -> Self {
+        Rendered { chunks, chunk: Buffer::default(), taken: 0 }
+    }
+}
+
+impl<R: Records> Read for Rendered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.taken == self.chunk.len() {
+            let mut chunk = std::mem::take(&mut self.chunk);
+            chunk.clear();
+            self.taken = 0;
+            let Some(chunk) = self.chunks.next_chunk(chunk)? else { return Ok(0) };
+            self.chunk = chunk;
+        }
+        let count = buffer.len().min(self.chunk.len() - self.taken);
+        buffer[..count].copy_from_slice(&self.chunk[self.taken..self.taken + count]);
+        self.taken += count;
+        Ok(count)
+    }
+}
+
 /// The tar stream of a changeset.
 pub(super) struct Items<'a> {
     run: &'a Run,
@@ -171,12 +212,9 @@ impl<'a> Items<'a> {
 impl Records for Items<'_> {
     fn next(&mut self) -> Result<Option<Head>> {
         let Some(item) = self.items.next() else { return Ok(None) };
-        let entry = item.entry(self.run.timestamps)?;
-        let mut bytes = Vec::with_capacity(512);
-        tar::header(&entry, &mut bytes)?;
-        let size = entry.size();
-        self.current = self.open(item, size)?;
-        Ok(Some(Head { path: entry.path, bytes, size }))
+        let head = Head::of(item.entry(self.run.timestamps)?)?;
+        self.current = self.open(item, head.size)?;
+        Ok(Some(head))
     }
 
     fn content(&mut self, out: &mut [u8]) -> Result<()> {

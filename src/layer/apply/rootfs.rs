@@ -22,6 +22,13 @@ pub struct Rootfs<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(u32);
 
+impl NodeId {
+    /// Its position among all nodes that there ever were, those that have gone included.
+    pub fn position(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// One name in a root filesystem.
 #[derive(Clone, Debug)]
 pub struct Node<T> {
@@ -88,6 +95,11 @@ impl<T> Node<T> {
         self.origin == Origin::Described
     }
 
+    /// Whether it is no longer there.
+    pub fn is_gone(&self) -> bool {
+        self.origin == Origin::Gone
+    }
+
     /// Whether it is a directory.
     pub fn is_directory(&self) -> bool {
         matches!(self.kind, Kind::Directory(_))
@@ -149,12 +161,25 @@ impl<T> Rootfs<T> {
         found
     }
 
+    /// All nodes that there ever were, in the order in which they came, which have gone as well as which are there.
+    pub fn ever(&self) -> impl Iterator<Item = NodeId> + use<T> {
+        (0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)).map(NodeId)
+    }
+
     pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node<T> {
         &mut self.nodes[id.0 as usize]
     }
 
+    /// How many names there are in a node; none in what is no directory.
+    pub fn children(&self, id: NodeId) -> usize {
+        match &self.node(id).kind {
+            Kind::Directory(children) => children.len(),
+            _ => 0,
+        }
+    }
+
     /// What is called `name` in `directory`.
-    pub(super) fn child(&self, directory: NodeId, name: &[u8]) -> Option<NodeId> {
+    pub fn child(&self, directory: NodeId, name: &[u8]) -> Option<NodeId> {
         match &self.node(directory).kind {
             Kind::Directory(children) => children.get(name).copied(),
             _ => None,
