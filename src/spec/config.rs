@@ -4,6 +4,7 @@
 //! next tool may put more still; so the document is a JSON object with typed access to what larder needs, and the rest stays as it is.
 //! What [`ImageConfig::parse`] accepts has the right types wherever larder looks. image-spec, config.md.
 
+mod rebase;
 mod settings;
 
 use serde::{Deserialize, Serialize};

@@ -96,6 +96,30 @@ impl Family {
         if is_docker(media_type) { Family::Docker } else { Family::Oci }
     }
 
+    /// The media type of an index.
+    pub fn index(self) -> MediaType {
+        match self {
+            Family::Oci => MediaType::ImageIndex,
+            Family::Docker => DOCKER_MANIFEST_LIST.into(),
+        }
+    }
+
+    /// The media type of a manifest.
+    pub fn manifest(self) -> MediaType {
+        match self {
+            Family::Oci => MediaType::ImageManifest,
+            Family::Docker => DOCKER_MANIFEST.into(),
+        }
+    }
+
+    /// The media type of an image config.
+    pub fn config(self) -> MediaType {
+        match self {
+            Family::Oci => MediaType::ImageConfig,
+            Family::Docker => DOCKER_CONFIG.into(),
+        }
+    }
+
     /// The media type of a layer. None for what the family has no media type for: Docker has none for Zstandard.
     pub fn layer(self, media: LayerMedia) -> Option<MediaType> {
         let (base, separator) = match (self, media.non_distributable) {
@@ -111,6 +135,28 @@ impl Family {
         };
         let encrypted = if media.encrypted { "+encrypted" } else { "" };
         Some(format!("{base}{compression}{encrypted}").as_str().into())
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Family::Oci => "oci",
+            Family::Docker => "docker",
+        })
+    }
+}
+
+impl FromStr for Family {
+    type Err = Error;
+
+    /// Fails with kind `usage` for other names.
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "oci" => Ok(Family::Oci),
+            "docker" => Ok(Family::Docker),
+            other => Err(Error::usage(format!("unknown media types `{}`", super::text::shown(other))).hint("use oci or docker")),
+        }
     }
 }
 
@@ -229,6 +275,18 @@ mod tests {
             Family::Oci.layer(LayerMedia { compression: Compression::Gzip, non_distributable: false, encrypted: false }),
             Some(MediaType::ImageLayerGzip)
         );
+    }
+
+    #[test]
+    fn a_family_has_a_media_type_for_every_document() {
+        for family in [Family::Oci, Family::Docker] {
+            let kinds = [(family.index(), Kind::Index), (family.manifest(), Kind::Manifest), (family.config(), Kind::Config)];
+            for (media_type, kind) in kinds {
+                assert_eq!((Kind::of(&media_type), Family::of(&media_type)), (kind, family));
+            }
+            assert_eq!(family.to_string().parse::<Family>().expect("its own name"), family);
+        }
+        assert!("OCI".parse::<Family>().is_err());
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use digest::{Algorithm, ChainId, DiffId, Digest, Hasher};
 pub use document::Document;
 pub use links::{Node, Role};
 pub use manifest::{ImageIndex, ImageManifest};
-pub use media_type::{Compression, Kind, LayerMedia};
+pub use media_type::{Compression, Family, Kind, LayerMedia};
 pub use name::{ImageName, Selector};
 pub use platform::Platform;
 pub use reference::Reference;
