@@ -2,6 +2,8 @@
 //!
 //! Names are not given here; until they are, nobody sees what was built.
 
+use std::sync::Arc;
+
 use super::archive;
 use super::cache::Cache;
 use super::image;
@@ -9,6 +11,7 @@ use super::plan::{BuildPlan, Content, LayerPlan, PlatformPlan};
 use super::takeover;
 use crate::error::{Error, Result};
 use crate::exec::Run;
+use crate::layer::changeset::Item;
 use crate::layer::{Codec, Layer, Reuse, builder};
 use crate::spec::{Algorithm, Descriptor, Platform};
 use crate::store::layout::{Layout, Options};
@@ -121,14 +124,26 @@ fn obtain(
 /// Makes a layer from what it is planned from.
 pub fn make(run: &Run, plan: &LayerPlan, codec: Codec, reuse: Option<&Reuse>, layout: &Layout) -> Result<Layer> {
     let writer = layout.blob_writer(Algorithm::Sha256)?;
+    let items = items(run, plan, layout)?;
+    let layer = builder::build(run, &plan.label, &items, codec, reuse, writer)?;
+    check_still(plan)?;
+    Ok(layer)
+}
+
+/// The changeset of a layer that is to be made; what takes more space than memory has room for is kept in `layout` for as long as the items live.
+pub fn items(run: &Run, plan: &LayerPlan, layout: &Layout) -> Result<Arc<Vec<Item>>> {
     match &plan.content {
-        Content::Items(items) => builder::build(run, &plan.label, items, codec, reuse, writer),
-        Content::Tar(tar) => {
-            let items = archive::items(run, tar, || layout.scratch_file())?;
-            let layer = builder::build(run, &plan.label, &items, codec, reuse, writer)?;
-            archive::check_still(tar)?;
-            Ok(layer)
-        }
+        Content::Items(items) => Ok(items.clone()),
+        Content::Tar(tar) => archive::items(run, tar, || layout.scratch_file()).map(Arc::new),
+    }
+}
+
+/// Whether the sources of a layer still are what was planned, once its items were read. Kind `io` where they are not.
+pub fn check_still(plan: &LayerPlan) -> Result<()> {
+    match &plan.content {
+        // Each file is compared with what the plan saw while it is read.
+        Content::Items(_) => Ok(()),
+        Content::Tar(tar) => archive::check_still(tar),
     }
 }
 

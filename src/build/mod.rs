@@ -29,7 +29,7 @@ pub mod template;
 
 pub use crate::specfile::place;
 pub use cache::Cache;
-pub use execute::{Built, BuiltImage, BuiltLayer, Origin, Shape, execute, make};
+pub use execute::{Built, BuiltImage, BuiltLayer, Origin, Shape, check_still, execute, items, make};
 pub use plan::{AbovePlan, BuildPlan, Content, LayerPlan, PlatformPlan, plan, plan_above};
 pub use spec::BuildSpec;
-pub use takeover::is_known;
+pub use takeover::{bring, is_known};

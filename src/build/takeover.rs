@@ -29,7 +29,7 @@ pub(super) fn base_layers(run: &Run, plan: &BuildPlan, layout: &Layout) -> Resul
     let wanted: Vec<&Descriptor> = all.filter(|layer| known.insert(&layer.digest)).collect();
     run.pool.concurrently(wanted, |layer| {
         let label = format!("base layer {}", layer.digest.short());
-        bring(run, &label, &base.layout, layout, layer).map_err(|error| base.cannot(error, format!("cannot use layer {}", layer.digest)))
+        bring(run, &label, &*base.layout, layout, layer).map_err(|error| base.cannot(error, format!("cannot use layer {}", layer.digest)))
     })?;
     Ok(())
 }
@@ -73,8 +73,10 @@ fn from_holder(run: &Run, plan: &LayerPlan, known: &Remembered, layout: &Layout,
     Ok(false)
 }
 
-/// Makes sure that `to` has a blob that `from` has.
-fn bring(run: &Run, label: &str, from: &Layout, to: &Layout, descriptor: &Descriptor) -> Result<()> {
+/// Makes sure that `to` has a blob that `from` has: shares the file where both lie on one file system, and else copies it.
+///
+/// Fails with kind `corrupt` where it is not what its digest says.
+pub fn bring(run: &Run, label: &str, from: &dyn Source, to: &Layout, descriptor: &Descriptor) -> Result<()> {
     run.cancel.check()?;
     if to.has(descriptor)? {
         return Ok(());
@@ -89,8 +91,8 @@ fn bring(run: &Run, label: &str, from: &Layout, to: &Layout, descriptor: &Descri
 }
 
 /// Reads content to its end, which proves it.
-fn prove(run: &Run, task: &Task, from: &Layout, descriptor: &Descriptor) -> Result<()> {
-    let mut reader = from.open_blob(descriptor)?;
+fn prove(run: &Run, task: &Task, from: &dyn Source, descriptor: &Descriptor) -> Result<()> {
+    let mut reader = from.open(descriptor)?;
     let mut buffer = vec![0; READ];
     loop {
         run.cancel.check()?;

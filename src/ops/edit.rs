@@ -5,25 +5,31 @@
 //! ```
 //!
 //! Everything is read and decided before anything is written, and names change last, in one step. Changes are made in one order, whatever the order in
-//! which they were asked for: layers are dropped, then added, then compressed; then come settings of the config, and annotations. Numbers of layers are those
-//! of the image before the edit.
+//! which they were asked for: the base is exchanged, layers are dropped, then added, then squashed, then their times are clamped, then they are compressed; then come settings of the
+//! config, annotations, and media types. Numbers of layers are those of the image before the edit.
 //!
 //! What no change reaches is not written again: its bytes and its digest stay, in the middle of an index as for a whole image. History stays
 //! truthful: it has one step for each layer, and what an edit did to the config is a step without one. An attestation or a signature tells of the very
 //! bytes that it was made for; where it stands in the same index as an image that changed it is left out of the new index, and the report says so. The
 //! old image stays in the layout with all that belongs to it, until garbage collection finds it without a name.
 //!
-//! Kinds of errors: `usage` for a change that makes no sense for the image, `not_found`, `unsupported` for what is no image, `corrupt`, and `conflict`
-//! where another process moved the name meanwhile.
+//! Kinds of errors: `usage` for a change that makes no sense for the image, `not_found`, `unsupported` for what is no image or cannot be said in the media types that are asked for,
+//! `corrupt`, and `conflict` where another process moved the name meanwhile.
 
 mod annotations;
+mod base;
+mod changes;
+mod convert;
 mod image;
 mod index;
 mod layer_id;
 mod layers;
 mod names;
+mod planner;
 mod report;
+mod settled;
 mod stack;
+mod supply;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -32,20 +38,23 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::build::spec::{AnnotationSpec, BuildSpec, ConfigSpec, LayerSpec};
+use crate::build::spec::BuildSpec;
 use crate::build::{self, LayerPlan};
 use crate::error::Result;
 use crate::exec::Run;
-use crate::layer::Codec;
 use crate::spec::{Descriptor, Platform, Selector, text};
 use crate::store::layout::{Layout, Options};
 
+pub use changes::{AnnotationChange, Changes, LayerChanges, SettingChanges, SquashFrom};
 pub use layer_id::LayerId;
-pub use report::{DroppedReport, EditPlanReport, EditReport, ImagePlanReport, ImageReport, LayerPlanReport, LayerReport, UntouchedReport};
+pub use report::{BroughtReport, DroppedReport, EditPlanReport, EditReport, ImagePlanReport, ImageReport, LayerPlanReport, LayerReport, UntouchedReport};
 
+use base::Bases;
 use image::{ImagePlan, Rewritten};
 use layers::Works;
 use names::Naming;
+use planner::Given;
+use supply::Supply;
 use tree::Tree;
 
 /// What steps of history begin with that an edit adds.
@@ -68,71 +77,6 @@ pub struct EditRequest {
     pub options: Options,
 }
 
-/// What to change.
-#[derive(Clone, Debug, Default)]
-pub struct Changes {
-    /// Layers.
-    pub layers: LayerChanges,
-    /// Settings of the configs.
-    pub settings: SettingChanges,
-    /// Annotations of documents; those that are taken away go before others come.
-    pub annotations: Vec<AnnotationChange>,
-}
-
-/// What to change in the layers.
-#[derive(Clone, Debug, Default)]
-pub struct LayerChanges {
-    /// Layers to leave out.
-    pub drop: Vec<LayerId>,
-    /// Layers to put on top, bottom first.
-    pub append: Vec<LayerSpec>,
-    /// The directory that the sources of new layers are relative to.
-    pub context: PathBuf,
-    /// How all layers are compressed; what is in them stays.
-    pub compression: Option<Codec>,
-}
-
-/// What to change in the configs.
-#[derive(Clone, Debug, Default)]
-pub struct SettingChanges {
-    /// Variables to remove; before others are set.
-    pub unset_env: Vec<String>,
-    /// Labels to remove; before others are set.
-    pub unset_labels: Vec<String>,
-    /// Settings to add or to replace.
-    pub set: ConfigSpec,
-    /// When the image was made, as RFC 3339.
-    pub created: Option<String>,
-}
-
-/// A change of an annotation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AnnotationChange {
-    /// It is added or replaced.
-    Set(AnnotationSpec),
-    /// It is removed where it is; the value means nothing.
-    Unset(AnnotationSpec),
-}
-
-impl Changes {
-    /// Whether nothing is asked for.
-    pub fn is_nothing(&self) -> bool {
-        self.layers.is_nothing() && self.settings.is_nothing() && self.annotations.is_empty()
-    }
-}
-
-impl LayerChanges {
-    fn is_nothing(&self) -> bool {
-        self.drop.is_empty() && self.append.is_empty() && self.compression.is_none()
-    }
-}
-
-impl SettingChanges {
-    fn is_nothing(&self) -> bool {
-        self.unset_env.is_empty() && self.unset_labels.is_empty() && self.set == ConfigSpec::default() && self.created.is_none()
-    }
-}
-
 /// What is decided before anything is written.
 struct Plan {
     layout: Layout,
@@ -141,6 +85,9 @@ struct Plan {
     /// By position in the tree.
     images: BTreeMap<usize, ImagePlan>,
     works: Works,
+    bases: Bases,
+    /// Layers of new bases that the layout lacks.
+    brought: Vec<Descriptor>,
     /// What is done beside the images, for people.
     around: Vec<String>,
 }
@@ -154,7 +101,9 @@ pub fn plan(run: &Run, request: &EditRequest) -> Result<EditPlanReport> {
 /// Makes the new image and moves or gives the names.
 pub fn execute(run: &Run, request: &EditRequest) -> Result<EditReport> {
     let plan = prepare(run, request)?;
-    let made = plan.works.make(run, &plan.layout)?;
+    let supply = Supply { layout: &plan.layout, base: plan.bases.source() };
+    supply.bring(run, plan.brought.iter().collect())?;
+    let made = plan.works.make(run, &supply, &plan.layout)?;
     let mut rewritten: BTreeMap<usize, Rewritten> = BTreeMap::new();
     for (position, image) in &plan.images {
         run.cancel.check()?;
@@ -173,21 +122,32 @@ pub fn execute(run: &Run, request: &EditRequest) -> Result<EditReport> {
 fn prepare(run: &Run, request: &EditRequest) -> Result<Plan> {
     let layout = Layout::open(&request.layout, request.options.clone())?;
     let naming = Naming::of(&layout, request)?;
-    let root = naming.root();
+    let (root, changes) = (naming.root(), &request.changes);
     let tree = Tree::read(run, &layout, root, &request.platforms).map_err(|error| error.context(cannot(request, root)))?;
-    annotations::check(&tree, &request.changes.annotations)?;
-    for layer in &request.changes.layers.drop {
+    annotations::check(&tree, &changes.annotations, changes.media_types)?;
+    let bases = Bases::open(&changes.layers, &request.options)?;
+    for layer in changes.layers.named() {
         layer.check(tree.images().map(|(_, image)| image))?;
     }
-    let appended = append(run, &tree, &request.changes.layers)?;
+    let appended = append(run, &tree, &changes.layers)?;
     let mut works = Works::default();
     let mut images = BTreeMap::new();
     for ((position, image), appended) in tree.images().zip(appended) {
-        let plan = ImagePlan::new(run, image, &request.changes, &appended, &mut works);
-        images.insert(position, plan.map_err(|error| error.context(format!("cannot edit the image for {}", image.platform)))?);
+        let mut plan = || {
+            let (old, new) = (bases.old_for(&layout, &tree, image)?, bases.new_for(image)?);
+            let given = Given { old_base: old.as_ref(), new_base: new.as_ref(), appended: &appended };
+            ImagePlan::new(run, image, changes, given, &mut works)
+        };
+        images.insert(position, plan().map_err(|error| error.context(format!("cannot edit the image for {}", image.platform)))?);
     }
-    let around = annotations::around(&tree, naming.root(), &request.changes.annotations);
-    Ok(Plan { layout, naming, tree, images, works, around })
+    let mut around = annotations::around(&tree, naming.root(), &changes.annotations);
+    if let Some(family) = changes.media_types {
+        convert::check(&tree, family).map_err(|error| error.context(cannot(request, root)))?;
+        around.extend(convert::around(&tree, family));
+    }
+    let supply = Supply { layout: &layout, base: bases.source() };
+    let brought = supply.missing(images.values().flat_map(ImagePlan::kept))?.into_iter().cloned().collect();
+    Ok(Plan { layout, naming, tree, images, works, bases, brought, around })
 }
 
 /// The layers to put on top of each image.

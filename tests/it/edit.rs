@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::image::{Ran, config_of, layer_entries, manifest_of, ran, read_index};
-use crate::support::process::{Runs as _, checkout, temp};
+use crate::support::process::{Runs as _, checkout, larder, temp};
 use crate::support::sound::assert_layout_is_sound;
+use crate::support::storage::Storage;
 use crate::support::tools::tool;
 
 /// A layout with the sample under its two names.
@@ -225,6 +226,67 @@ fn layers_are_added_for_each_platform_and_dropped_again() {
 }
 
 #[test]
+fn lay_46_images_become_dockers_and_come_back_with_the_same_blobs() {
+    let hello = Hello::new();
+    let before = manifest_of(&hello.path(), "1.4.2", "arm64");
+    hello.edited(":1.4.2", &["--media-types", "docker", "-t", "docker"]);
+    let docker = manifest_of(&hello.path(), "docker", "arm64");
+    assert_eq!(docker["mediaType"], "application/vnd.docker.distribution.manifest.v2+json");
+    assert_eq!(docker["config"]["digest"], before["config"]["digest"]);
+    let digests = |manifest: &Value| manifest["layers"].as_array().expect("a list").iter().map(|layer| layer["digest"].clone()).collect::<Vec<_>>();
+    assert_eq!(digests(&docker), digests(&before));
+    hello.edited(":docker", &["--media-types", "oci"]);
+    assert_eq!(manifest_of(&hello.path(), "docker", "arm64"), before, "only annotations of the index are lost");
+    let zstd = hello.edit(":1.4.2", &["--media-types", "docker", "--compression", "zstd"]);
+    assert_eq!((zstd.code, zstd.error()["hint"].as_str()), (Some(6), Some("compress them with gzip: --compression gzip")));
+    assert_eq!(hello.edit(":1.4.2", &["--media-types", "v2s2"]).code, Some(2));
+}
+
+#[test]
+fn lay_46_an_image_of_dockers_becomes_one_that_skopeo_finds_in_a_layout() {
+    let (Some(skopeo), Some(storage)) = (tool("skopeo"), Storage::new()) else { return };
+    let hello = Hello::new();
+    let single = hello.temp.path().join("single");
+    succeeded(&["copy", "--platform", "linux/amd64", &hello.at(":1.4.2"), &format!("oci:{}", single.display())]);
+    let theirs = hello.temp.path().join("theirs");
+    let image = storage.pull(&single, "1.4.2");
+    let at = format!("oci:{}:docker", theirs.display());
+    storage.buildah(&["push", "--quiet", "--format", "v2s2", &image, &at]).succeeds();
+    let before = manifest_of(&theirs, "docker", "amd64");
+    assert_eq!(before["mediaType"], "application/vnd.docker.distribution.manifest.v2+json");
+    succeeded(&["edit", &at, "--media-types", "oci"]);
+    succeeded(&["verify", "--deep", "--quiet", &at]);
+    let raw: Value = serde_json::from_str(&Command::new(skopeo).args(["inspect", "--raw", &at]).succeeds()).expect("JSON");
+    assert_eq!(raw["mediaType"], "application/vnd.oci.image.manifest.v1+json");
+    assert_eq!(raw["config"]["digest"], before["config"]["digest"]);
+    assert_eq!(storage.pull(&theirs, "docker"), image, "it is the same image");
+}
+
+#[test]
+fn times_are_those_of_the_epoch_and_layers_without_later_ones_keep_their_digests() {
+    let hello = Hello::new();
+    let temp = temp();
+    std::fs::write(temp.path().join("late"), "x").expect("writable");
+    let late = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(2_000_000_000);
+    std::fs::File::options().write(true).open(temp.path().join("late")).and_then(|file| file.set_modified(late)).expect("own file");
+    let copy = format!("{}=/late", temp.path().join("late").display());
+    larder().env("SOURCE_DATE_EPOCH", "2000000000").args(["edit", &hello.at(":1.4.2"), "-t", "late", "--copy", &copy]).succeeds();
+    let before = manifest_of(&hello.path(), "late", "arm");
+    for (flag, name) in [("--normalise-timestamps", "one"), ("--normalize-timestamps", "other")] {
+        larder().env("SOURCE_DATE_EPOCH", "1000000000").args(["edit", &hello.at(":late"), "-t", name, flag]).succeeds();
+    }
+    assert_eq!(hello.digest("one"), hello.digest("other"));
+    let after = manifest_of(&hello.path(), "one", "arm");
+    let layers = |manifest: &Value| manifest["layers"].as_array().expect("a list").clone();
+    assert_eq!(layers(&after)[..2], layers(&before)[..2]);
+    assert_eq!(layer_entries(&hello.path(), &layers(&after)[2])[0].mtime, 1_000_000_000);
+    let config = config_of(&hello.path(), &after);
+    assert_eq!(config["history"][2]["created"], "2001-09-09T01:46:40Z");
+    succeeded(&["verify", "--deep", "--quiet", &hello.at("")]);
+    assert_layout_is_sound(&hello.path());
+}
+
+#[test]
 fn a_dry_run_prints_the_plan_and_writes_nothing() {
     let hello = Hello::new();
     let files = |directory: &Path| std::fs::read_dir(directory).expect("listed").count();
@@ -250,6 +312,11 @@ fn bad_calls_are_one_clear_error_and_the_layout_stays_as_it_was() {
         (":1.4.2", &["--drop-layer", "top"], 2, "`top` is no layer"),
         (":1.4.2", &["--drop-layer", "1", "--drop-layer", "2"], 2, "no layer would be left"),
         (":1.4.2", &["--copy", "absent=/x"], 4, "source `absent`"),
+        (":1.4.2", &["--squash=9"], 2, "there is no layer 9"),
+        (":1.4.2", &["--squash=top"], 2, "`top` is no layer"),
+        (":1.4.2", &["--squash=base"], 2, "no annotation says what the image is based on"),
+        (":1.4.2", &["--rebase", "oci:absent"], 4, "absent"),
+        (":1.4.2", &["--media-types", "docker", "--platform", "linux/arm64"], 2, "stays an OCI manifest"),
         (":absent", &["--env", "A=1"], 4, "no image named `absent`"),
     ] {
         let ran = hello.edit(image, more);

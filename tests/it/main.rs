@@ -2,7 +2,6 @@
 
 mod support;
 
-mod accept;
 mod architecture;
 mod archive;
 mod artifactory_standin;
@@ -31,10 +30,12 @@ mod names;
 mod oracle;
 mod readme;
 mod real_registry;
+mod rebase;
 mod rootfs;
 mod run_images;
 mod sample;
 mod scripted_server;
+mod squash;
 mod tar_differential;
 mod unpack;
 mod verify;

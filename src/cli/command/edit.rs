@@ -14,22 +14,26 @@ use crate::cli::style::Style;
 use crate::cli::table::{Align, Table};
 use crate::cli::{annotation, bytes, host};
 use crate::error::{Error, Result};
-use crate::layer::Codec;
-use crate::ops::edit::{self, AnnotationChange, Changes, EditPlanReport, EditReport, EditRequest, LayerChanges, LayerId, SettingChanges, UntouchedReport};
-use crate::spec::{Platform, text};
+use crate::layer::{Codec, Times};
+use crate::ops::edit::{
+    self, AnnotationChange, BroughtReport, Changes, EditPlanReport, EditReport, EditRequest, LayerChanges, LayerId, SettingChanges, SquashFrom, UntouchedReport,
+};
+use crate::spec::{Family, Platform, text};
 use crate::store::Location;
 
 /// Makes a new image from an old one in a layout
 ///
 /// Without --tag the name moves to the new image. All platforms of an index are edited unless --platform says which; the others keep their manifests byte
-/// for byte. Changes are made in one order, whatever the order of the flags: layers are dropped, then added (--rootfs, --tar, --copy), then compressed; then come settings, then
-/// annotations. An attestation of an image that changed is left out of the
+/// for byte. Changes are made in one order, whatever the order of the flags: the base is exchanged (--rebase), layers are dropped, then added (--rootfs, --tar, --copy), squashed, their
+/// times normalised, and compressed; then come settings, annotations, and media types. Numbers of layers are those before the edit. An attestation of an image that changed is left out of the
 /// new index, because it tells of other content.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   larder edit oci:hello.oci:1.4.2 -t 1.4.3 --env LANG=C.UTF-8 --unset-label maintainer
   larder edit oci:hello.oci:1.4.2 --copy motd=/etc/motd --compression zstd
+  larder edit oci:hello.oci:1.4.2 --squash -t flat
+  larder edit oci:hello.oci:1.4.2 --rebase oci:bases:debian-12
   larder edit oci:out:hello:1 --platform linux/arm64 --user 1000:1000 --dry-run")]
 pub(crate) struct Args {
     /// Image to edit; the layout alone means the only image in it
@@ -41,11 +45,23 @@ pub(crate) struct Args {
     /// Platforms to edit; may be repeated
     #[arg(long, value_name = "OS/ARCH[/VARIANT],…")]
     platform: Vec<String>,
+    /// Base to stand on instead: the layers of the old one are exchanged, and settings taken over from it become those of the new one
+    #[arg(long, value_name = "LOCATION")]
+    rebase: Option<OsString>,
+    /// Base that the image stands on; without it annotations of the image say which
+    #[arg(long, value_name = "LOCATION")]
+    old_base: Option<OsString>,
     /// Layer to leave out: its number, counted from 1 at the bottom, its digest or its diff ID; may be repeated
     #[arg(long, value_name = "LAYER")]
     drop_layer: Vec<String>,
     #[command(flatten)]
     layers: LayerFlags,
+    /// Makes one layer of all; of those above the base with `base`; of the layer FROM and those above it with its number, digest or diff ID
+    #[arg(long, value_name = "FROM", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    squash: Option<SquashFrom>,
+    /// Lets no time be later than SOURCE_DATE_EPOCH: of files, in the history and of the image; those of a base that is named stay
+    #[arg(long, alias = "normalize-timestamps")]
+    normalise_timestamps: bool,
     /// How all layers are compressed: gzip, zstd or none, with an optional level as in gzip:9; what is in them stays
     #[arg(long, value_name = "CODEC[:LEVEL]")]
     compression: Option<Codec>,
@@ -66,6 +82,9 @@ pub(crate) struct Args {
     /// Annotation to remove, before others are set; may be repeated
     #[arg(long, value_name = "[LEVEL[[PLATFORM]],…:]KEY")]
     unset_annotation: Vec<String>,
+    /// Media types of all documents and layers: oci or docker; blobs stay, and what has no counterpart is an error
+    #[arg(long, value_name = "FAMILY")]
+    media_types: Option<Family>,
     /// Prints what would be done, and writes nothing
     #[arg(long)]
     dry_run: bool,
@@ -105,8 +124,17 @@ fn changes(args: &Args, context: &Context) -> Result<Changes> {
         annotations.extend(annotation::set(written)?.into_iter().map(AnnotationChange::Set));
     }
     let drop = args.drop_layer.iter().map(|layer| layer.parse::<LayerId>()).collect::<Result<_>>()?;
-    let layers = LayerChanges { drop, append: args.layers.specs()?, context: PathBuf::from("."), compression: args.compression };
-    Ok(Changes { layers, settings, annotations })
+    let layers = LayerChanges {
+        rebase: args.rebase.as_deref().map(Location::parse).transpose()?,
+        old_base: args.old_base.as_deref().map(Location::parse).transpose()?,
+        drop,
+        append: args.layers.specs()?,
+        context: PathBuf::from("."),
+        squash: args.squash.clone(),
+        times: if args.normalise_timestamps { Times::Clamped } else { Times::Kept },
+        compression: args.compression,
+    };
+    Ok(Changes { layers, settings, annotations, media_types: args.media_types })
 }
 
 /// The result, as a person reads it.
@@ -124,6 +152,7 @@ impl Report for Text {
         }
         table.write(out)?;
         writeln!(out)?;
+        brought(&report.brought, "brought", out, style)?;
         around(&report.around, out, style)?;
         for dropped in &report.dropped {
             let of = dropped.attached_to.as_ref().map(|digest| format!(" of {}", digest.short())).unwrap_or_default();
@@ -161,6 +190,7 @@ impl Report for PlanText {
         }
         table.write(out)?;
         writeln!(out)?;
+        brought(&plan.brought, "would bring", out, style)?;
         around(&plan.around, out, style)?;
         untouched(&plan.untouched, out, style)?;
         writeln!(out, "{} {}", style.strong("digest     "), plan.digest)?;
@@ -173,6 +203,15 @@ impl Report for PlanText {
 
 fn summary(changes: &[String]) -> String {
     if changes.is_empty() { "unchanged".to_owned() } else { changes.join("; ") }
+}
+
+fn brought(layers: &[BroughtReport], verb: &str, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    if layers.is_empty() {
+        return Ok(());
+    }
+    let size = layers.iter().fold(0, |sum: u64, layer| sum.saturating_add(layer.size));
+    let plural = format!("{} layer{}", layers.len(), if layers.len() == 1 { "" } else { "s" });
+    writeln!(out, "{} {plural} of the new base, {}", style.strong(verb), bytes::size(size))
 }
 
 fn around(changes: &[String], out: &mut dyn Write, style: Style) -> io::Result<()> {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::build::spec::{AnnotationSpec, Level};
 use crate::error::Result;
-use crate::spec::{Annotations, Descriptor, Platform, annotation, media_type, text};
+use crate::spec::{Annotations, Descriptor, Digest, Family, Platform, annotation, text};
 
-use super::AnnotationChange;
+use super::changes::AnnotationChange;
 use super::tree::{Image, Node, Tree, is_meant};
 
 impl AnnotationChange {
@@ -17,8 +17,8 @@ impl AnnotationChange {
     }
 }
 
-/// An annotation that would go nowhere is an error, not a silence. Kind `usage`.
-pub(super) fn check(tree: &Tree, changes: &[AnnotationChange]) -> Result<()> {
+/// An annotation that would go nowhere is an error, not a silence. `media_types` is the family that documents are to be of. Kind `usage`.
+pub(super) fn check(tree: &Tree, changes: &[AnnotationChange], media_types: Option<Family>) -> Result<()> {
     let has_index = matches!(tree.node(tree.root()), Node::Index(_));
     for change in changes {
         let spec = change.spec();
@@ -31,12 +31,13 @@ pub(super) fn check(tree: &Tree, changes: &[AnnotationChange]) -> Result<()> {
             return Err(spec.place.usage(format!("no image for {platform} is edited here")));
         }
         // The entry of the layout is of the layout's own kind, whatever stands behind it.
-        let holders: Vec<&str> = match (spec.level, tree.node(tree.root())) {
-            (Level::Manifest, _) => meant.iter().map(|image| image.manifest.descriptor.media_type.as_ref()).collect(),
-            (Level::Index | Level::ManifestDescriptor, Node::Index(index)) => vec![index.document.descriptor.media_type.as_ref()],
+        let holders: Vec<&Descriptor> = match (spec.level, tree.node(tree.root())) {
+            (Level::Manifest, _) => meant.iter().map(|image| &image.manifest.descriptor).collect(),
+            (Level::Index | Level::ManifestDescriptor, Node::Index(index)) => vec![&index.document.descriptor],
             _ => Vec::new(),
         };
-        if matches!(change, AnnotationChange::Set(_)) && holders.into_iter().any(media_type::is_docker) {
+        let family = |holder: &Descriptor| media_types.unwrap_or(Family::of(&holder.media_type));
+        if matches!(change, AnnotationChange::Set(_)) && holders.into_iter().any(|holder| family(holder) == Family::Docker) {
             return Err(spec.place.usage("Docker's manifests and manifest lists have no annotations"));
         }
     }
@@ -92,11 +93,78 @@ pub(super) fn edited(old: &Annotations, level: Level, platform: Option<&Platform
     new
 }
 
-/// Takes away what annotations say of the image that this one is based on. False where they say nothing.
-pub(super) fn forget_base(annotations: &mut Annotations) -> bool {
-    let digest = annotations.remove(annotation::BASE_DIGEST);
-    let name = annotations.remove(annotation::BASE_NAME);
-    digest.is_some() || name.is_some()
+/// What is to be noted of the image that this one is based on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum BaseNote {
+    /// Whatever is noted.
+    AsItWas,
+    /// Nothing.
+    Gone,
+    /// It is this.
+    Is {
+        /// The manifest for the same platform.
+        manifest: Digest,
+        /// What the name of it stands on.
+        root: Digest,
+        /// Its name, where it has one.
+        name: Option<String>,
+    },
+}
+
+impl BaseNote {
+    /// Notes it on a manifest. False where that changes nothing.
+    pub(super) fn set(&self, annotations: &mut Annotations) -> bool {
+        match self {
+            BaseNote::AsItWas => false,
+            BaseNote::Gone => note(annotations, None, None),
+            BaseNote::Is { manifest, name, .. } => note(annotations, Some(manifest), name.as_ref()),
+        }
+    }
+
+    /// Notes it on what points to the manifest, where something is noted there.
+    pub(super) fn update(&self, annotations: &mut Annotations) {
+        if has_base(annotations) {
+            self.set(annotations);
+        }
+    }
+
+    /// What was noted, for people.
+    pub(super) fn told(&self) -> String {
+        match self {
+            BaseNote::AsItWas | BaseNote::Gone => "annotations of the base removed: what is at the bottom is no longer the base".to_owned(),
+            BaseNote::Is { manifest, name: Some(name), .. } => format!("annotations of the base: {} ({})", text::shown(name), manifest.short()),
+            BaseNote::Is { manifest, name: None, .. } => format!("annotations of the base: {manifest}"),
+        }
+    }
+}
+
+/// Notes on an index, where something is noted there, what became of the bases of all its images.
+pub(super) fn update_bases<'a>(annotations: &mut Annotations, notes: impl Iterator<Item = &'a BaseNote>) {
+    let notes: Vec<&BaseNote> = notes.collect();
+    let roots: BTreeSet<_> = notes.iter().map(|note| if let BaseNote::Is { root, name, .. } = note { Some((root, name)) } else { None }).collect();
+    if !has_base(annotations) || notes.iter().all(|note| **note == BaseNote::AsItWas) {
+        return;
+    }
+    match roots.first() {
+        // One for all of them.
+        Some(Some((root, name))) if roots.len() == 1 => note(annotations, Some(root), name.as_ref()),
+        _ => note(annotations, None, None),
+    };
+}
+
+fn has_base(annotations: &Annotations) -> bool {
+    annotations.contains_key(annotation::BASE_DIGEST) || annotations.contains_key(annotation::BASE_NAME)
+}
+
+fn note(annotations: &mut Annotations, digest: Option<&Digest>, name: Option<&String>) -> bool {
+    let before = annotations.clone();
+    for (key, value) in [(annotation::BASE_DIGEST, digest.map(ToString::to_string)), (annotation::BASE_NAME, name.cloned())] {
+        match value {
+            Some(value) => annotations.insert(key.to_owned(), value),
+            None => annotations.remove(key),
+        };
+    }
+    *annotations != before
 }
 
 /// What differs, for people: the keys.

@@ -1,33 +1,42 @@
 //! One image: its new config and its new manifest.
 
-use std::sync::Arc;
-
-use crate::build::LayerPlan;
 use crate::build::spec::Level;
 use crate::error::{Error, Result};
 use crate::exec::Run;
-use crate::layer::{Codec, Layer};
-use crate::spec::media_type::Family;
-use crate::spec::{Descriptor, Document, History, ImageConfig, ImageManifest};
+use crate::layer::{Layer, Stored};
+use crate::spec::{Annotations, Descriptor, DiffId, Document, Family, ImageConfig, ImageManifest};
 use crate::store::layout::Layout;
 
-use super::layer_id::LayerId;
-use super::layers::{self, Works};
-use super::stack::{Slot, Stack};
+use super::annotations::{self, BaseNote};
+use super::base::Base;
+use super::changes::Changes;
+use super::convert;
+use super::layers::Works;
+use super::planner::{Given, Planner};
+use super::settled::Settled;
+use super::stack::Stack;
 use super::tree::Image;
-use super::{AUTHOR, Changes, SettingChanges, annotations};
 
 /// What will become of an image.
 #[derive(Debug)]
 pub(super) struct ImagePlan {
-    /// With the new settings; layers and history are those of `stack`.
+    /// With the new settings; layers and history are those of `layers`.
     config: ImageConfig,
-    stack: Stack,
+    layers: Settled,
+    /// Whether history is another one.
+    steps: Steps,
     family: Family,
-    /// When the steps of this edit were made, as RFC 3339.
-    created: String,
+    /// What is at the bottom instead of the base.
+    base: Option<Base>,
     /// What is done, for people; nothing where nothing changes.
     pub(super) changes: Vec<String>,
+}
+
+/// Whether history is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Steps {
+    Kept,
+    Changed,
 }
 
 /// The documents of an image after the edit. Those that did not change are the old ones, byte for byte.
@@ -35,137 +44,110 @@ pub(super) struct ImagePlan {
 pub(super) struct Rewritten {
     pub(super) manifest: Document<ImageManifest>,
     config: Document<ImageConfig>,
+    /// What is to be noted of its base.
+    pub(super) base: BaseNote,
     /// What was done, for people.
     pub(super) changes: Vec<String>,
 }
 
 impl ImagePlan {
-    /// Decides. Kinds: `usage` for a setting that cannot be.
-    pub(super) fn new(run: &Run, image: &Image, changes: &Changes, appended: &[Arc<LayerPlan>], works: &mut Works) -> Result<ImagePlan> {
-        let family = Family::of(&image.manifest.descriptor.media_type);
+    /// Decides. Kinds: `usage` for what cannot be; `unsupported` for what the media types cannot say.
+    pub(super) fn new(run: &Run, image: &Image, changes: &Changes, given: Given<'_>, works: &mut Works) -> Result<ImagePlan> {
+        let family = changes.media_types.unwrap_or(Family::of(&image.manifest.descriptor.media_type));
         let created = changes.settings.created.clone().unwrap_or_else(|| run.timestamps.created());
-        let mut plan = ImagePlan { config: image.config.value.clone(), stack: Stack::of(image), family, created, changes: Vec::new() };
-        plan.drop_layers(image, &changes.layers.drop)?;
-        plan.append(appended, changes.layers.compression.unwrap_or_default(), works)?;
-        if plan.stack.layers() == 0 && !image.diff_ids.is_empty() {
-            return Err(Error::usage("no layer would be left").hint("an image without layers cannot run"));
-        }
-        if let Some(codec) = changes.layers.compression {
-            plan.compress(codec, works)?;
-        }
-        plan.apply_settings(image, &changes.settings)?;
+        let base = given.new_base.cloned();
+        let mut planner = Planner::new(image, given, created, run.timestamps);
+        planner.change_layers(&changes.layers)?;
+        planner.apply_settings(&changes.settings)?;
+        let Planner { config, stack, mut done, .. } = planner;
         let annotated = annotations::of_manifest(image, &changes.annotations);
-        plan.changes.extend(annotations::changed(&image.manifest.value.annotations, &annotated));
-        Ok(plan)
+        done.extend(annotations::changed(&image.manifest.value.annotations, &annotated));
+        done.extend(conversion(image, family));
+        let steps = if stack.has_steps_of(&Stack::of(image)) { Steps::Kept } else { Steps::Changed };
+        let layers = stack.settle(family, changes.media_types, works)?;
+        Ok(ImagePlan { config, layers, steps, family, base, changes: done })
     }
 
-    /// A step of this edit.
-    fn step(&self, what: &str) -> History {
-        History { created: Some(self.created.clone()), created_by: Some(format!("{AUTHOR}: {what}")), ..History::default() }
-    }
-
-    fn drop_layers(&mut self, image: &Image, layers: &[LayerId]) -> Result<()> {
-        for id in layers {
-            let Some(number) = id.number(image)? else { continue };
-            let Some(layer) = self.stack.drop_layer(number) else { continue };
-            self.stack.note(self.step(&format!("drop layer {}", layer.descriptor.digest)));
-            self.changes.push(format!("layer {number} dropped"));
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, layers: &[Arc<LayerPlan>], codec: Codec, works: &mut Works) -> Result<()> {
-        for layer in layers {
-            layers::check_compression(self.family, codec.compression())?;
-            let work = works.build(layer, codec);
-            let history = History {
-                created: Some(self.created.clone()),
-                created_by: Some(layer.created_by.clone()),
-                comment: layer.comment.clone(),
-                ..History::default()
-            };
-            self.stack.push(history, work);
-            let what = layer.created_by.strip_prefix(AUTHOR).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&layer.created_by);
-            self.changes.push(format!("layer added: {what}"));
-        }
-        Ok(())
-    }
-
-    /// Compresses all layers but those that are what they are because nobody may distribute others.
-    fn compress(&mut self, codec: Codec, works: &mut Works) -> Result<()> {
-        layers::check_compression(self.family, codec.compression())?;
-        let (mut again, mut kept) = (0, 0);
-        for slot in self.stack.slots_mut() {
-            let Slot::Kept(_, layer) = slot else { continue };
-            if layer.media()?.non_distributable {
-                kept += 1;
-                continue;
-            }
-            *slot = Slot::Made { work: works.recompress(layer, codec), pointer: Some(layer.descriptor.clone()) };
-            again += 1;
-        }
-        if again > 0 {
-            self.changes.push(format!("{} compressed with {codec}", count(again, "layer")));
-        }
-        if kept > 0 {
-            self.changes.push(format!("{} kept that must not be distributed", count(kept, "layer")));
-        }
-        Ok(())
-    }
-
-    fn apply_settings(&mut self, image: &Image, settings: &SettingChanges) -> Result<()> {
-        let before = &image.config.value;
-        for name in &settings.unset_env {
-            self.config.remove_env(name);
-        }
-        for key in &settings.unset_labels {
-            self.config.remove_label(key);
-        }
-        settings.set.apply(&mut self.config)?;
-        let changed = self.config.changed_settings(before);
-        if !changed.is_empty() {
-            self.stack.note(self.step(&changed.join(", ")));
-        }
-        self.changes.extend(changed);
-        if let Some(created) = settings.created.as_deref().filter(|created| before.created() != Some(*created)) {
-            self.config.set_created(created);
-            self.changes.push(format!("created {created}"));
-        }
-        Ok(())
+    /// The layers that are not made here.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Stored> {
+        self.layers.kept()
     }
 
     /// Makes the documents. `made` are the layers that were to be made.
     pub(super) fn rewrite(&self, image: &Image, made: &[Layer], changes: &Changes) -> Result<Rewritten> {
-        let (layers, diff_ids): (Vec<_>, Vec<_>) = self.stack.finish(made, self.family).into_iter().map(|layer| (layer.descriptor, layer.diff_id)).unzip();
-        let mut config = self.config.clone();
-        if !self.stack.has_steps_of(&Stack::of(image)) || diff_ids != image.diff_ids {
-            self.stack.write(&diff_ids, &mut config);
-        }
-        let config = match config.says_the_same_as(&image.config.value) {
-            true => image.config.clone(),
-            false => {
-                let new = Document::create(image.config.descriptor.media_type.clone(), config)?;
-                Document { descriptor: replaced(&image.config.descriptor, &new.descriptor), ..new }
-            }
-        };
+        let (layers, diff_ids): (Vec<_>, Vec<_>) = self.layers.finish(made).into_iter().map(|layer| (layer.descriptor, layer.diff_id)).unzip();
+        let config = self.rewrite_config(image, &diff_ids, changes)?;
         let old = &image.manifest;
         let mut value = ImageManifest { config: config.descriptor.clone(), layers, ..old.value.clone() };
+        let base = self.base_note(image, &diff_ids);
         let mut done = self.changes.clone();
         let mut kept = old.value.annotations.clone();
-        if diff_ids.first() != image.diff_ids.first() && annotations::forget_base(&mut kept) {
-            done.push("annotations of the base removed: what is at the bottom is no longer the base".to_owned());
+        if base.set(&mut kept) {
+            done.push(base.told());
         }
         value.annotations = annotations::edited(&kept, Level::Manifest, Some(&image.platform), &changes.annotations);
-        let manifest = match value == old.value {
+        let mut media_type = old.descriptor.media_type.clone();
+        if self.family != Family::of(&media_type) {
+            media_type = self.family.manifest();
+            value.media_type = Some(media_type.clone());
+        }
+        if changes.media_types == Some(Family::Docker) {
+            value.annotations = Annotations::new();
+        }
+        let manifest = match value == old.value && media_type == old.descriptor.media_type {
             true => old.clone(),
-            false => Document::create(old.descriptor.media_type.clone(), value)?,
+            false => Document::create(media_type, value)?,
         };
-        Ok(Rewritten { manifest, config, changes: done })
+        // What was looked for and not found is no change.
+        let changes = if manifest.descriptor.digest == old.descriptor.digest { Vec::new() } else { done };
+        Ok(Rewritten { manifest, config, base, changes })
+    }
+
+    fn rewrite_config(&self, image: &Image, diff_ids: &[DiffId], changes: &Changes) -> Result<Document<ImageConfig>> {
+        let old = &image.config;
+        let media_type = match changes.media_types {
+            Some(family) if family != Family::of(&old.descriptor.media_type) => family.config(),
+            _ => old.descriptor.media_type.clone(),
+        };
+        let mut config = self.config.clone();
+        if self.steps == Steps::Changed || diff_ids != image.diff_ids {
+            self.layers.write(diff_ids, &mut config);
+        }
+        let new = match config.says_the_same_as(&old.value) {
+            true => Document { descriptor: Descriptor { media_type, ..old.descriptor.bare() }, ..old.clone() },
+            false => Document::create(media_type, config)?,
+        };
+        let descriptor = replaced(&old.descriptor, &new.descriptor);
+        let descriptor = if changes.media_types == Some(Family::Docker) { convert::pointer(descriptor, Family::Docker) } else { descriptor };
+        Ok(Document { descriptor, ..new })
+    }
+
+    /// A base is at the bottom as long as its layers are.
+    fn base_note(&self, image: &Image, diff_ids: &[DiffId]) -> BaseNote {
+        match &self.base {
+            Some(base) if diff_ids.starts_with(&base.diff_ids) => match self.family {
+                Family::Oci => BaseNote::Is { manifest: base.digest.clone(), root: base.root.clone(), name: base.name.clone() },
+                // There is no place for it.
+                Family::Docker => BaseNote::Gone,
+            },
+            None if diff_ids.first() == image.diff_ids.first() => BaseNote::AsItWas,
+            Some(_) | None => BaseNote::Gone,
+        }
     }
 }
 
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+/// What becomes of the media types of an image, for people.
+fn conversion(image: &Image, family: Family) -> Vec<String> {
+    let mut lines = Vec::new();
+    if Family::of(&image.manifest.descriptor.media_type) != family {
+        lines.push(format!("media types: {family}"));
+        let annotations = &image.manifest.value;
+        let annotations = annotations.annotations.len() + annotations.layers.iter().map(|layer| layer.annotations.len()).sum::<usize>();
+        if family == Family::Docker && annotations > 0 {
+            lines.push(convert::left_out(annotations, "the manifest"));
+        }
+    }
+    lines
 }
 
 impl Rewritten {

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::build::spec::Level;
 use crate::error::Result;
-use crate::spec::{Descriptor, Digest, Document, ImageIndex};
+use crate::spec::{Annotations, Descriptor, Digest, Document, Family, ImageIndex};
 use crate::store::layout::Layout;
 
+use super::changes::Changes;
 use super::image::{Rewritten, replaced};
 use super::tree::{Child, Index, Left, Node, Tree};
-use super::{Changes, annotations};
+use super::{annotations, convert};
 
 /// What the name is to stand on.
 #[derive(Debug)]
@@ -92,20 +93,40 @@ impl Builder<'_> {
         }
         let mut value = ImageIndex { manifests: entries.into_iter().flatten().collect(), ..old.value.clone() };
         if position == self.tree.root() {
+            annotations::update_bases(&mut value.annotations, self.images.values().map(|image| &image.base));
             value.annotations = annotations::edited(&value.annotations, Level::Index, None, &self.changes.annotations);
         }
-        if value == old.value {
+        let mut media_type = old.descriptor.media_type.clone();
+        if let Some(family) = self.changes.media_types {
+            self.convert(&mut value, family);
+            if Family::of(&media_type) != family {
+                media_type = family.index();
+                value.media_type = Some(media_type.clone());
+            }
+        }
+        if value == old.value && media_type == old.descriptor.media_type {
             return Ok(old.descriptor.clone());
         }
-        let new = Document::create(old.descriptor.media_type.clone(), value)?;
+        let new = Document::create(media_type, value)?;
         self.rebuilt.gone.insert(old.descriptor.digest.clone());
         let descriptor = new.descriptor.clone();
         self.rebuilt.documents.push(new);
         Ok(descriptor)
     }
 
+    /// Takes away what an index of `family` has no place for.
+    fn convert(&self, index: &mut ImageIndex, family: Family) {
+        if family == Family::Docker {
+            index.annotations = Annotations::new();
+            index.manifests = std::mem::take(&mut index.manifests).into_iter().map(|entry| convert::pointer(entry, family)).collect();
+        }
+    }
+
     fn entry(&mut self, entry: &Descriptor, below: usize) -> Result<Descriptor> {
         let mut new = replaced(entry, &self.node(below)?);
+        if let Some(image) = self.images.get(&below) {
+            image.base.update(&mut new.annotations);
+        }
         if let Node::Image(image) = self.tree.node(below) {
             new.annotations = annotations::edited(&new.annotations, Level::ManifestDescriptor, Some(&image.platform), &self.changes.annotations);
         }

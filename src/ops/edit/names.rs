@@ -9,8 +9,9 @@ use crate::spec::{Descriptor, Digest, ImageIndex, ImageName, Kind, text};
 use crate::store::entries;
 use crate::store::layout::Layout;
 
+use super::changes::Changes;
 use super::image::replaced;
-use super::{Changes, EditRequest, annotations};
+use super::{EditRequest, annotations};
 
 /// What is decided of the names before the work begins.
 #[derive(Debug)]

@@ -28,6 +28,8 @@ pub struct EditPlanReport {
     pub images: Vec<ImagePlanReport>,
     /// The layers that would be made, each once.
     pub layers: Vec<LayerPlanReport>,
+    /// Layers of the new base that would come from another store.
+    pub brought: Vec<BroughtReport>,
     /// What would be done to indexes and to what points to them and to manifests, one line each.
     pub around: Vec<String>,
     /// What would not be touched, because it is no image for one of the platforms. What is attached to an image that changes goes.
@@ -69,8 +71,10 @@ pub struct EditReport {
     pub names: Vec<GivenName>,
     /// The images, in the order of the index.
     pub images: Vec<ImageReport>,
-    /// The layers that were made, each once.
+    /// The layers that were made, each once. One of which no time had to change is the one that it is made of.
     pub layers: Vec<LayerReport>,
+    /// Layers of the new base that came from another store.
+    pub brought: Vec<BroughtReport>,
     /// What was done to indexes and to what points to them and to manifests, one line each.
     pub around: Vec<String>,
     /// What is left out of the new index because it told of an image that changed.
@@ -115,6 +119,15 @@ pub struct LayerReport {
     pub uncompressed: u64,
 }
 
+/// A layer of a new base that the layout did not have.
+#[derive(Clone, Debug, Serialize)]
+pub struct BroughtReport {
+    /// Digest of the blob.
+    pub digest: Digest,
+    /// Bytes of the blob.
+    pub size: u64,
+}
+
 /// An entry that is left out of the new index.
 #[derive(Clone, Debug, Serialize)]
 pub struct DroppedReport {
@@ -151,6 +164,7 @@ pub(super) fn planned(plan: &Plan) -> EditPlanReport {
         names: plan.naming.names().iter().map(|name: &ImageName| name.as_str().to_owned()).collect(),
         images: images.collect(),
         layers: plan.works.iter().map(|work| LayerPlanReport { label: work.label.clone(), from: work.from() }).collect(),
+        brought: plan.brought.iter().map(brought).collect(),
         around: plan.around.clone(),
         untouched: plan.tree.left().into_iter().map(untouched).collect(),
     }
@@ -191,11 +205,16 @@ pub(super) fn done(plan: &Plan, made: &[Layer], rewritten: &BTreeMap<usize, Rewr
         names: named.names,
         images: images.collect(),
         layers: layers.collect(),
+        brought: plan.brought.iter().map(brought).collect(),
         around: plan.around.clone(),
         dropped: dropped.collect(),
         untouched: plan.tree.left().into_iter().filter(|(entry, _)| !is_dropped(&entry.digest)).map(untouched).collect(),
         left_behind: named.left_behind,
     }
+}
+
+fn brought(layer: &Descriptor) -> BroughtReport {
+    BroughtReport { digest: layer.digest.clone(), size: layer.size }
 }
 
 fn untouched((entry, left): (&Descriptor, &Left)) -> UntouchedReport {

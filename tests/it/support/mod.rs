@@ -5,7 +5,6 @@
 
 pub(crate) mod artifactory;
 pub(crate) mod authority;
-pub(crate) mod bomb;
 pub(crate) mod bundle;
 pub(crate) mod context;
 pub(crate) mod everything;

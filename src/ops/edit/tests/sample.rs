@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::build::place::Place;
 use crate::build::spec::{AnnotationSpec, Level};
 use crate::error::Result;
-use crate::exec::Run;
+use crate::exec::{Run, Timestamps};
 use crate::layer::changeset::{Item, Node};
 use crate::layer::entry::Xattrs;
 use crate::layer::tar::Reader;
@@ -59,12 +59,23 @@ impl Sample {
 
     /// A layer with one file.
     pub(super) fn layer(&self, path: &str, content: &str) -> Layer {
+        self.layer_with(path, content, 0, Codec::default())
+    }
+
+    /// A layer with one file that has this time, compressed in this way.
+    pub(super) fn layer_with(&self, path: &str, content: &str, mtime: i64, codec: Codec) -> Layer {
         let kind = EntryKind::File { size: content.len() as u64 };
-        let entry = Entry { path: path.into(), kind, mode: 0o644, uid: 0, gid: 0, mtime: 0, xattrs: Xattrs::new() };
+        let entry = Entry { path: path.into(), kind, mode: 0o644, uid: 0, gid: 0, mtime, xattrs: Xattrs::new() };
         let item = Item { path: path.into(), node: Node::Made(Box::new(entry), content.as_bytes().into()) };
         let writer = self.layout.blob_writer(Algorithm::Sha256).expect("writable");
-        let layer = builder::build(&run(), "layer", &[item], Codec::default(), None, writer).expect("built");
+        let late = Run { timestamps: Timestamps::at(mtime.unsigned_abs()).expect("a moment"), ..run() };
+        let layer = builder::build(&late, "layer", &[item], codec, None, writer).expect("built");
         (layer.descriptor, layer.diff_id)
+    }
+
+    /// How many blobs there are.
+    pub(super) fn blobs(&self) -> usize {
+        std::fs::read_dir(self.layout.path().join("blobs/sha256")).expect("listed").count()
     }
 
     pub(super) fn put(&self, media_type: &str, value: &Value) -> Descriptor {
@@ -104,6 +115,11 @@ impl Sample {
         entry.annotations.insert(annotation::DOCKER_REFERENCE_TYPE.into(), annotation::ATTESTATION_MANIFEST.into());
         entry.annotations.insert(annotation::DOCKER_REFERENCE_DIGEST.into(), of.digest.to_string());
         entry
+    }
+
+    /// Where an image of this layout is.
+    pub(super) fn location(&self, name: &str) -> Location {
+        Location::parse(format!("oci:{}:{name}", self.layout.path().display())).expect("a location")
     }
 
     pub(super) fn name(&self, descriptor: &Descriptor, name: &str) {
