@@ -27,7 +27,7 @@
 //! copy     images from store to store: plan -> execute
 //! layer    changeset <-> tar <-> compression; layers applied, in memory and to a directory
 //! graph    what descriptors lead to: walk, filter by platform, find one image, find what is attached
-//! store    layouts on disk and in memory, behind the traits Source and Destination
+//! store    layouts on disk and in memory, archives, registries, behind the traits Source and Destination
 //! tar      tar streams, plain and compressed
 //! fsio     durable files, locks, verified reading, opening without trust
 //! exec     how an operation runs: threads, cancelling, events, times
@@ -36,14 +36,14 @@
 //! ```
 //!
 //! Some things have one place: threads are started in [`exec::pool`] only, files are renamed in [`fsio::durable`] only, stdout, environment
-//! variables and the clock belong to [`cli`] only, and `unsafe` stands in one file of the gzip encoder with its proof. The library prints
-//! nothing and knows no time of its own: what it may tell, ask and write down comes in with [`exec::Run`].
+//! variables and the clock belong to [`cli`] only, sockets to `store::registry` only, which the feature `sync` brings, and `unsafe` stands in one file of the
+//! gzip encoder with its proof. The library prints nothing and knows no time of its own: what it may tell, ask and write down comes in with [`exec::Run`].
 //!
 //! # What must stay true
 //!
 //! * The invariants of a layout stand at the top of [`store::layout`].
 //! * The bytes of layers are a contract: see [`layer`].
-//! * Reading never trusts: what comes from a layout or an archive passes a reader that checks size and digest, documents pass a strict parser, and
+//! * Reading never trusts: what comes from a layout, an archive or a registry passes a reader that checks size and digest, documents pass a strict parser, and
 //!   nothing is allocated because a document says so.
 //! * Every failure is an [`Error`] whose [`ErrorKind`] decides the exit code; it names its subject and, where there is one, the remedy.
 

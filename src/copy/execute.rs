@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::{Error, Result, Side};
+use crate::error::{Error, ErrorKind, Result, Side};
 use crate::exec::{Cancel, Run, Task};
 use crate::fsio::Placed;
 use crate::spec::{Descriptor, Digest, Kind};
@@ -83,12 +83,21 @@ struct Execution<'a> {
 ///
 /// Errors as [`Destination::has`], and `corrupt` where the plans disagree.
 pub fn missing<'a>(run: &Run, plans: &'a [CopyPlan<'_>], destination: &dyn Destination) -> Result<Vec<&'a Descriptor>> {
-    let lacking = lacking(run, plans, destination, Reading::Copied)?;
+    let lacking = lacking(run, plans, destination, Asking::Above)?;
     Ok(lacking.into_iter().map(|item| item.descriptor).collect())
 }
 
-/// What the destination lacks. Below a document that it has and that was [proved](Presence::Proved) nothing is asked for, unless everything is to be read.
-fn lacking<'a>(run: &Run, plans: &'a [CopyPlan<'_>], destination: &dyn Destination, reading: Reading) -> Result<Vec<Item<'a>>> {
+/// What a destination is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    /// Nothing below a document that it has and that was [proved](Presence::Proved) when it came.
+    Above,
+    /// Everything.
+    All,
+}
+
+/// What the destination lacks.
+fn lacking<'a>(run: &Run, plans: &'a [CopyPlan<'_>], destination: &dyn Destination, asking: Asking) -> Result<Vec<Item<'a>>> {
     let mut all = once(plans)?;
     let mut present: HashSet<&Digest> = HashSet::new();
     let ask = |items: Vec<Item<'a>>| -> Result<Vec<Item<'a>>> {
@@ -98,7 +107,7 @@ fn lacking<'a>(run: &Run, plans: &'a [CopyPlan<'_>], destination: &dyn Destinati
         })?;
         Ok(items.into_iter().zip(answers).filter(|(_, there)| *there).map(|(item, _)| item).collect())
     };
-    if destination.presence() == Presence::Claimed || reading == Reading::All {
+    if destination.presence() == Presence::Claimed || asking == Asking::All {
         present.extend(ask(all.clone())?.iter().map(|item| &item.descriptor.digest));
     } else {
         let mut heights: Vec<usize> = all.iter().map(|item| item.height).collect();
@@ -128,7 +137,18 @@ pub fn all<'a>(plans: &'a [CopyPlan<'_>]) -> Result<Vec<&'a Descriptor>> {
 ///
 /// Kinds: those of [`Source::open`], [`Destination::put`] and [`Destination::commit`]; `interrupted`. Whatever fails, no name has changed.
 pub fn execute(run: &Run, plans: &[CopyPlan<'_>], destination: &dyn Destination, how: How) -> Result<Carried> {
-    let missing: Vec<Descriptor> = lacking(run, plans, destination, how.reading)?.into_iter().map(|item| item.descriptor.clone()).collect();
+    let asking = if how.reading == Reading::All { Asking::All } else { Asking::Above };
+    match carry_out(run, plans, destination, how, asking) {
+        // Something that was there when it was asked for went away before what refers to it came.
+        Err(error) if error.kind() == ErrorKind::NotFound && error.failed_side() == Some(Side::Destination) && destination.presence() == Presence::Proved => {
+            carry_out(run, plans, destination, how, Asking::All)
+        }
+        outcome => outcome,
+    }
+}
+
+fn carry_out(run: &Run, plans: &[CopyPlan<'_>], destination: &dyn Destination, how: How, asking: Asking) -> Result<Carried> {
+    let missing: Vec<Descriptor> = lacking(run, plans, destination, asking)?.into_iter().map(|item| item.descriptor.clone()).collect();
     let entries: Vec<Descriptor> = plans.iter().flat_map(|plan| plan.entries.iter().cloned()).collect();
     destination.announce(&missing, &entries).map_err(|error| error.side(Side::Destination))?;
     let named: HashSet<&Digest> = entries.iter().map(|entry| &entry.digest).collect();
@@ -235,7 +255,11 @@ impl Execution<'_> {
 
     fn put(&self, source: &dyn Source, descriptor: &Descriptor) -> Result<Put> {
         let content = Carriage { source, descriptor, task: &self.task, cancel: &self.run.cancel, farthest: AtomicU64::new(0) };
-        self.destination.put_from(descriptor, &content).map_err(|error| self.cannot(error, descriptor))
+        let mut put = self.destination.put_from(descriptor, &content);
+        if source.may_heal() && put.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt) {
+            put = self.destination.put_from(descriptor, &content);
+        }
+        put.map_err(|error| self.cannot(error, descriptor))
     }
 
     /// Reads content to its end, which proves it.
@@ -279,7 +303,7 @@ struct Carriage<'a> {
 }
 
 impl Content for Carriage<'_> {
-    fn open(&self, start: u64) -> Result<Box<dyn Read + Send + '_>> {
+    fn open(&self, start: u64) -> Result<Box<dyn Read + '_>> {
         let content = match start {
             0 => self.source.open_unproved(self.descriptor),
             _ => self.source.open_unproved_from(self.descriptor, start),

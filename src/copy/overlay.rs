@@ -51,6 +51,10 @@ impl Source for Overlay<'_> {
         }
     }
 
+    fn may_heal(&self) -> bool {
+        self.source.may_heal()
+    }
+
     fn local_file(&self, descriptor: &Descriptor) -> Result<Option<File>> {
         match self.made.has(descriptor)? {
             true => Ok(None),

@@ -13,6 +13,8 @@ pub mod layout;
 pub mod location;
 pub mod memory;
 pub mod options;
+#[cfg(feature = "sync")]
+pub mod registry;
 mod tarfile;
 pub mod transport;
 
@@ -40,7 +42,7 @@ pub trait Source: Send + Sync {
 
     /// The entries that `selector` may mean, as an image index; others may be among them. For stores that have very many and can be asked for single ones.
     ///
-    /// Fails as [`index`](Self::index). What is not there is no failure but missing in the index.
+    /// Fails as [`index`](Self::index), and with kind `not_found` where it is plain that nothing is meant.
     fn entries_for(&self, _selector: &Selector) -> Result<ImageIndex> {
         self.index()
     }
@@ -84,6 +86,11 @@ pub trait Source: Send + Sync {
         let mut bytes = Vec::new();
         self.open(descriptor)?.read_to_end(&mut bytes).map_err(|error| Error::io(format!("cannot read {digest}"), error))?;
         Ok(bytes)
+    }
+
+    /// Whether content that came damaged may come whole when it is asked for again, as over a network.
+    fn may_heal(&self) -> bool {
+        false
     }
 
     /// What readers should know of the store that no content tells, one line each: bytes where no reader looks, the same thing twice. Not for every use of the
@@ -147,7 +154,7 @@ pub trait Destination: Send + Sync {
 /// Content that can be read as often as it is needed. Nothing is proved.
 pub trait Content {
     /// The content without its first `start` bytes. Errors as [`Source::open`].
-    fn open(&self, start: u64) -> Result<Box<dyn Read + Send + '_>>;
+    fn open(&self, start: u64) -> Result<Box<dyn Read + '_>>;
 }
 
 /// What became of content that was put.

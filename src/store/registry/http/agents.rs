@@ -1,0 +1,151 @@
+//! The connections of a run: for each origin some that are kept open, set up as that host wants it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::exec::Run;
+use crate::store::registry::settings::{Certificates, HostSettings, Security, Settings};
+
+use super::names::{Allowed, Names};
+use super::tls::{Demand, Tls};
+use super::url::{Origin, Scheme, is_private};
+use super::watch::Watch;
+
+/// What is read from a connection at once.
+const INPUT: usize = 128 << 10;
+
+/// What is written to a connection at once: large enough that a request for it costs little, small enough to stay in the cache of the processor.
+const OUTPUT: usize = 256 << 10;
+
+/// How many connections to one host are kept for the next requests.
+const IDLE_CONNECTIONS: usize = 32;
+
+/// How long a connection is kept that nobody uses. Most hosts close theirs after a minute.
+const IDLE_AGE: Duration = Duration::from_secs(30);
+
+/// The longest headers of an answer.
+const HEADERS: usize = 64 << 10;
+
+/// All connections.
+pub(crate) struct Agents {
+    settings: Arc<Settings>,
+    run: Run,
+    names: Names,
+    agents: Mutex<HashMap<Key, ureq::Agent>>,
+    /// For hosts without settings of their own: reading the authorities of a system takes a while.
+    usual: OnceLock<Tls>,
+}
+
+/// Hosts of one origin that are set up alike.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    origin: Origin,
+    peer: Peer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Peer {
+    /// A person named it.
+    Named,
+    /// Another host named it.
+    Foreign(Allowed),
+}
+
+impl Agents {
+    pub(crate) fn new(settings: Arc<Settings>, run: &Run) -> Self {
+        Agents { settings, run: run.clone(), names: Names::default(), agents: Mutex::default(), usual: OnceLock::new() }
+    }
+
+    /// Connections to a host that a person named. Fails with kind `usage` where its settings cannot be used.
+    pub(crate) fn named(&self, origin: &Origin, settings: &HostSettings) -> Result<ureq::Agent> {
+        self.get(origin, Peer::Named, &settings.security)
+    }
+
+    /// Connections to a host that `by` named. It gets no certificate of ours, and is trusted without TLS settings only where a person gave it some.
+    ///
+    /// Fails with kind `denied` where it is in a private network and `by` is not.
+    pub(crate) fn foreign(&self, origin: &Origin, by: &Origin) -> Result<ureq::Agent> {
+        let allowed = self.names.allowed_by(by);
+        if allowed == Allowed::Public && (origin.is_loopback() || origin.address().is_some_and(is_private)) {
+            return Err(Error::new(ErrorKind::Denied, format!("{by} points to {origin}, which is in a private network")).subject(origin));
+        }
+        let security = match self.settings.hosts.get(&origin.authority()) {
+            Some(settings) => settings.security.clone(),
+            None => Security::Verified(Certificates { authorities: self.settings.defaults.security.authorities().to_vec(), client: None }),
+        };
+        self.get(origin, Peer::Foreign(allowed), &security)
+    }
+
+    /// Forgets what is known of an origin that cannot be reached.
+    pub(crate) fn forget(&self, origin: &Origin) {
+        self.names.forget(origin);
+    }
+
+    fn get(&self, origin: &Origin, peer: Peer, security: &Security) -> Result<ureq::Agent> {
+        let key = Key { origin: origin.clone(), peer };
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = agents.get(&key) {
+            return Ok(agent.clone());
+        }
+        let allowed = match peer {
+            Peer::Named => Allowed::Any,
+            Peer::Foreign(allowed) => allowed,
+        };
+        let agent = self.make(origin, allowed, security)?;
+        agents.insert(key, agent.clone());
+        Ok(agent)
+    }
+
+    fn make(&self, origin: &Origin, allowed: Allowed, security: &Security) -> Result<ureq::Agent> {
+        let patience = &self.settings.patience;
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(self.settings.proxies.towards(origin)?)
+            .user_agent(self.settings.user_agent.as_str())
+            .accept("")
+            .accept_encoding("identity")
+            .timeout_resolve(Some(patience.connect))
+            .timeout_connect(Some(patience.connect))
+            .timeout_send_request(Some(patience.answer))
+            .timeout_await_100(Some(Duration::from_secs(1)))
+            .max_response_header_size(HEADERS)
+            .input_buffer_size(INPUT)
+            .output_buffer_size(OUTPUT)
+            .max_idle_connections(IDLE_CONNECTIONS)
+            .max_idle_connections_per_host(IDLE_CONNECTIONS)
+            .max_idle_age(IDLE_AGE)
+            .build();
+        let watch = Watch { cancel: self.run.cancel.clone(), clock: self.run.clock, idle: patience.idle, slowest: patience.slowest };
+        let sockets = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(watch);
+        let resolver = self.names.resolver(allowed);
+        Ok(match origin.scheme {
+            Scheme::Http => ureq::Agent::with_parts(config, sockets, resolver),
+            Scheme::Https => ureq::Agent::with_parts(config, sockets.chain(self.tls(security)?), resolver),
+        })
+    }
+
+    fn tls(&self, security: &Security) -> Result<Tls> {
+        let system = || self.settings.system_certificates.iter().map(Vec::as_slice);
+        match security {
+            Security::Insecure(certificates) => Tls::new(Demand::Nothing, [], certificates.client.as_ref()),
+            Security::Verified(Certificates { authorities, client: None }) if authorities.is_empty() => match self.usual.get() {
+                Some(tls) => Ok(tls.clone()),
+                None => {
+                    let tls = Tls::new(Demand::Certificate, system(), None)?;
+                    Ok(self.usual.get_or_init(|| tls).clone())
+                }
+            },
+            Security::Verified(certificates) => {
+                let authorities = certificates.authorities.iter().map(Vec::as_slice);
+                Tls::new(Demand::Certificate, system().chain(authorities), certificates.client.as_ref())
+            }
+            Security::Plain => Tls::new(Demand::Certificate, system(), None),
+        }
+    }
+}

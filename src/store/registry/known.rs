@@ -1,0 +1,156 @@
+//! Which repositories of a host have which blobs, and which are on their way there.
+//!
+//! A blob is uploaded to a host once at a time, whoever needs it and in however many repositories: the others wait, and take it from where it went. What is known is
+//! a hint for the way that costs least: a host may have thrown a blob away since.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::exec::Cancel;
+use crate::spec::Digest;
+
+/// How many repositories are remembered for one blob. One is enough to take it from.
+const REMEMBERED: usize = 4;
+
+/// How long to wait without looking whether anybody still wants the blob.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// The blobs of a host.
+#[derive(Debug, Default)]
+pub(crate) struct Blobs {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    at: HashMap<Digest, Vec<String>>,
+    /// On their way, and to where.
+    moving: HashSet<(Digest, String)>,
+}
+
+/// What is to be done about a blob.
+pub(crate) enum Step<'a> {
+    /// Nothing: it is there.
+    There,
+    /// It is to be brought there, from the repository that has it where one is known.
+    Bring(Moving<'a>, Option<String>),
+}
+
+/// A blob on its way. Dropping it tells those who wait that it may be their turn.
+pub(crate) struct Moving<'a> {
+    blobs: &'a Blobs,
+    digest: Digest,
+    repository: String,
+}
+
+/// Whether to wait for a blob that is on its way to another repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// It can be taken from there.
+    Wait,
+    /// It can not.
+    Ignore,
+}
+
+impl Blobs {
+    /// Remembers that a repository has a blob.
+    pub(crate) fn note(&self, digest: &Digest, repository: &str) {
+        let mut state = self.lock();
+        match state.at.get_mut(digest) {
+            Some(at) if at.len() < REMEMBERED && !at.iter().any(|other| other == repository) => at.push(repository.to_owned()),
+            Some(_) => {}
+            None => drop(state.at.insert(digest.clone(), vec![repository.to_owned()])),
+        }
+    }
+
+    /// Forgets that a repository has a blob.
+    pub(crate) fn forget(&self, digest: &Digest, repository: &str) {
+        if let Some(at) = self.lock().at.get_mut(digest) {
+            at.retain(|other| other != repository);
+        }
+    }
+
+    /// What is to be done so that a repository has a blob. Waits for those who are bringing it. Fails with kind `interrupted`.
+    pub(crate) fn begin(&self, digest: &Digest, repository: &str, others: Others, cancel: &Cancel) -> Result<Step<'_>> {
+        let mut state = self.lock();
+        loop {
+            let at = state.at.get(digest).map_or(&[][..], Vec::as_slice);
+            if at.iter().any(|other| other == repository) {
+                return Ok(Step::There);
+            }
+            let from = at.first().cloned();
+            let is_moving = state.moving.iter().any(|(moving, to)| moving == digest && (to == repository || (others == Others::Wait && from.is_none())));
+            if !is_moving {
+                state.moving.insert((digest.clone(), repository.to_owned()));
+                return Ok(Step::Bring(Moving { blobs: self, digest: digest.clone(), repository: repository.to_owned() }, from));
+            }
+            cancel.check()?;
+            state = self.changed.wait_timeout(state, SLICE).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Moving<'_> {
+    /// It has arrived.
+    pub(crate) fn arrived(self) {
+        self.blobs.note(&self.digest, &self.repository);
+    }
+}
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        let key = (self.digest.clone(), std::mem::take(&mut self.repository));
+        self.blobs.lock().moving.remove(&key);
+        self.blobs.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn a_blob_is_brought_once_and_then_taken_from_there() {
+        let (blobs, digest) = (Blobs::default(), Digest::sha256(b"a"));
+        let (brought, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for repository in ["a", "b", "a", "c", "b", "a"] {
+                let (blobs, digest, brought, taken) = (&blobs, &digest, &brought, &taken);
+                scope.spawn(move || match blobs.begin(digest, repository, Others::Wait, &Cancel::default()).expect("a step") {
+                    Step::There => {}
+                    Step::Bring(moving, from) => {
+                        std::thread::sleep(Duration::from_millis(20));
+                        if from.is_some() { taken } else { brought }.fetch_add(1, Ordering::SeqCst);
+                        moving.arrived();
+                    }
+                });
+            }
+        });
+        assert_eq!((brought.into_inner(), taken.into_inner()), (1, 2));
+    }
+
+    #[test]
+    fn who_waited_for_what_failed_takes_its_place() {
+        let (blobs, digest) = (Blobs::default(), Digest::sha256(b"a"));
+        let Step::Bring(moving, None) = blobs.begin(&digest, "a", Others::Wait, &Cancel::default()).expect("a step") else { panic!("nobody has it") };
+        let Step::Bring(other, None) = blobs.begin(&digest, "b", Others::Ignore, &Cancel::default()).expect("a step") else { panic!("it need not wait") };
+        drop(other);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| matches!(blobs.begin(&digest, "b", Others::Wait, &Cancel::default()).expect("a step"), Step::Bring(_, None)));
+            drop(moving);
+            assert!(waiting.join().expect("no panic"));
+        });
+        let cancel = Cancel::default();
+        let _moving = blobs.begin(&digest, "a", Others::Wait, &cancel).expect("a step");
+        cancel.cancel();
+        assert_eq!(blobs.begin(&digest, "b", Others::Wait, &cancel).err().map(|error| error.kind()), Some(crate::error::ErrorKind::Interrupted));
+    }
+}
