@@ -20,14 +20,16 @@ pub(crate) struct Variable {
 }
 
 macro_rules! variables {
-    ($($name:ident: $purpose:literal,)*) => {
+    ($($name:ident $(as $text:literal)?: $purpose:literal,)*) => {
         $(
             #[doc = $purpose]
-            pub(crate) const $name: Variable = Variable { name: stringify!($name), purpose: $purpose };
+            pub(crate) const $name: Variable = Variable { name: variables!(@ $name $($text)?), purpose: $purpose };
         )*
         /// Every variable that larder looks at.
         pub(crate) const VARIABLES: &[Variable] = &[$($name),*];
     };
+    (@ $name:ident) => { stringify!($name) };
+    (@ $name:ident $text:literal) => { $text };
 }
 
 variables! {
@@ -41,6 +43,15 @@ variables! {
     TMPDIR: "directory for temporary files that fit no memory; /var/tmp without it",
     XDG_CACHE_HOME: "directory of caches; $HOME/.cache without it",
     HOME: "home directory",
+    HTTPS_PROXY: "proxy for registries with TLS; `https_proxy` comes before it, `ALL_PROXY` after it",
+    HTTPS_PROXY_LOWER as "https_proxy": "as HTTPS_PROXY",
+    HTTP_PROXY: "proxy for registries without TLS; `http_proxy` comes before it, `ALL_PROXY` after it",
+    HTTP_PROXY_LOWER as "http_proxy": "as HTTP_PROXY",
+    ALL_PROXY: "proxy for registries for which there is no other",
+    ALL_PROXY_LOWER as "all_proxy": "as ALL_PROXY",
+    NO_PROXY: "hosts, addresses and networks that are reached without a proxy, separated by commas",
+    NO_PROXY_LOWER as "no_proxy": "as NO_PROXY",
+    SSL_CERT_FILE: "authorities that are trusted, in PEM; those of the system without it",
 }
 
 /// The values of [`VARIABLES`] as they were when the program started.

@@ -19,6 +19,8 @@ mod failure;
 mod host;
 mod input;
 mod layers;
+#[cfg(feature = "sync")]
+mod network;
 mod output;
 mod progress;
 mod settings;

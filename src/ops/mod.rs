@@ -13,6 +13,8 @@ pub mod inspect;
 pub mod list;
 #[cfg(test)]
 mod sample;
+#[cfg(feature = "sync")]
+pub mod sync;
 pub mod tag;
 pub mod unpack;
 pub mod verify;

@@ -27,7 +27,7 @@ pub struct Location {
 /// Schemes of transports that are not ours, so that they are not taken for paths.
 const OTHERS: &[(&str, &str)] = &[
     ("oci-layout:", "write oci:PATH or oci:PATH:NAME"),
-    ("docker://", "registries are reached by another tool; larder works on oci:DIRECTORY"),
+    ("docker://", "registries are spoken to by `larder sync` only; this command works on oci:DIRECTORY"),
     ("docker-daemon:", "save the image from the daemon and use oci:DIRECTORY"),
     ("containers-storage:", "export the image from there and use oci:DIRECTORY"),
     ("dir:", "convert it with another tool and use oci:DIRECTORY"),

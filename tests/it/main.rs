@@ -31,6 +31,8 @@ mod oracle;
 mod readme;
 mod real_registry;
 mod rebase;
+#[cfg(feature = "sync")]
+mod registry;
 mod rootfs;
 mod run_images;
 mod sample;

@@ -13,6 +13,8 @@ mod gc;
 mod index;
 mod inspect;
 mod list;
+#[cfg(feature = "sync")]
+mod sync;
 mod tag;
 mod unpack;
 mod untag;
@@ -24,17 +26,17 @@ use super::context::Context;
 use super::ending::Ending;
 
 macro_rules! commands {
-    ($($variant:ident => $module:ident,)*) => {
+    ($($(#[$condition:meta])* $variant:ident => $module:ident,)*) => {
         /// One variant per command, in the order of `larder --help`. Boxed, because some commands have many options and others few.
         #[derive(clap::Subcommand, Debug)]
         pub(crate) enum Command {
-            $($variant(Box<$module::Args>),)*
+            $($(#[$condition])* $variant(Box<$module::Args>),)*
         }
 
         /// Runs what was asked for.
         pub(crate) fn run(command: Command, context: &Context) -> Result<Ending> {
             match command {
-                $(Command::$variant(args) => $module::run(*args, context).map(Ending::from),)*
+                $($(#[$condition])* Command::$variant(args) => $module::run(*args, context).map(Ending::from),)*
             }
         }
     };
@@ -54,4 +56,6 @@ commands! {
     Diff => diff,
     Verify => verify,
     Gc => gc,
+    #[cfg(feature = "sync")]
+    Sync => sync,
 }

@@ -1,0 +1,3 @@
+//! Registries, each use case in its file. The only operations that open a socket.
+
+pub mod list;
