@@ -90,3 +90,50 @@ impl Resolver for Known {
 
 /// How many addresses the client has room for.
 const MOST: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(allowed: Allowed, url: &str) -> Result<Vec<SocketAddr>, ureq::Error> {
+        let agent = ureq::Agent::new_with_defaults();
+        let found = Names::default().resolver(allowed).resolve(&url.parse().expect("a URL"), agent.config(), NextTimeout::default());
+        found.map(|addresses| addresses.iter().copied().collect())
+    }
+
+    #[test]
+    fn reg_09_a_stranger_does_not_lead_into_a_private_network() {
+        for url in [
+            "http://127.0.0.1/",
+            "http://localhost:5000/",
+            "http://10.1.2.3/",
+            "https://169.254.169.254/",
+            "http://[::1]/",
+            "http://[fd00::1]:443/",
+            "http://[::ffff:127.0.0.1]/",
+        ] {
+            let error = resolve(Allowed::Public, url).expect_err(url);
+            assert!(error.to_string().contains("private network"), "{url}: {error}");
+        }
+        assert_eq!(resolve(Allowed::Any, "http://127.0.0.1:5000/").expect("named"), ["127.0.0.1:5000".parse().expect("an address")]);
+        assert_eq!(resolve(Allowed::Public, "https://8.8.8.8/").expect("public"), ["8.8.8.8:443".parse().expect("an address")]);
+    }
+
+    #[test]
+    fn reg_09_who_is_in_a_private_network_may_point_into_it() {
+        let names = Names::default();
+        let origin = |url: &str| url.parse::<super::super::url::Url>().expect(url).origin;
+        for (url, allowed) in [
+            ("https://registry.example", Allowed::Public),
+            ("https://8.8.8.8", Allowed::Public),
+            ("https://10.0.0.1", Allowed::Any),
+            ("http://localhost:5000", Allowed::Any),
+        ] {
+            assert_eq!(names.allowed_by(&origin(url)), allowed, "{url}");
+        }
+        names.0.lock().expect("unpoisoned").insert("registry.example:443".into(), vec!["10.0.0.1:443".parse().expect("an address")]);
+        assert_eq!(names.allowed_by(&origin("https://registry.example")), Allowed::Any);
+        names.forget(&origin("https://registry.example"));
+        assert_eq!(names.allowed_by(&origin("https://registry.example")), Allowed::Public);
+    }
+}

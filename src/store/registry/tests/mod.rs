@@ -1,9 +1,12 @@
 //! What the transport does when registries do as they should, and when they do not.
 
 mod attached;
+mod auth;
 mod double;
 mod download;
+mod hostile;
 mod lists;
+mod patience;
 mod push;
 mod server;
 mod upload;
