@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::bomb::{Codec, bomb};
 use crate::support::bundle::oci as oci_name;
 use crate::support::context::{self, oci};
-use crate::support::layers::location;
+use crate::support::layers::{image, location};
 use crate::support::process::{Runs as _, larder, temp};
 use crate::support::readme;
 use crate::support::sound::assert_layout_is_sound;
@@ -67,16 +68,30 @@ fn lay_21_a_build_of_a_large_file_takes_little_memory_with_any_number_of_jobs() 
     }
 }
 
+#[test]
+fn cmp_04_and_05_a_bomb_is_read_in_little_memory() {
+    const MOST: u64 = 256;
+    let other = image(&[vec![file("other", "")]]);
+    for codec in [Codec::Gzip, Codec::Zstd] {
+        let forge = bomb(codec, 512 << 20);
+        let (image, other) = (location(&forge), location(&other));
+        for (exit, arguments) in [(0, vec!["cat", &*image, "zeros"]), (0, vec!["verify", "--deep", &image]), (1, vec!["diff", &other, &image])] {
+            let used = peak_unseen(exit, &[&arguments[..], &["--quiet", "--jobs", "64"]].concat());
+            assert!(used < MOST, "{used} MiB for {arguments:?} and {codec:?}");
+        }
+    }
+}
+
 /// All names differ, and all that is said of them.
 #[test]
 fn a_comparison_of_a_hundred_thousand_files_on_each_side_takes_little_memory() {
     const MOST: u64 = 256;
     const FILES: usize = 100_000;
-    let image = |letter: &str| {
+    let with = |letter: &str| {
         let records: Vec<Record> = (0..FILES).map(|n| file(&format!("usr/share/{letter}{}/{n:06}.txt", n / 500), letter)).collect();
-        crate::support::layers::image(&[records])
+        image(&[records])
     };
-    let (a, b) = (image("a"), image("b"));
+    let (a, b) = (with("a"), with("b"));
     let used = peak_unseen(1, &["diff", "--quiet", "--format", "json", &location(&a), &location(&b)]);
     assert!(used < MOST, "{used} MiB");
     let used = peak_unseen(0, &["cat", "--quiet", &location(&a), "usr/share/a7/003500.txt"]);
@@ -88,7 +103,7 @@ fn one_layer_of_many_and_large_files_takes_little_memory_and_so_do_other_times()
     const MOST: u64 = 256;
     let layer =
         |n: usize| (0..30_000).map(move |file| (n, file)).map(|(n, at)| file(&format!("usr/share/{n}/{}/{at:06}.txt", at / 500), "x")).collect::<Vec<Record>>();
-    let forge = crate::support::layers::image(&[layer(0), layer(1), vec![file("usr/share/.wh.0", "")]]);
+    let forge = image(&[layer(0), layer(1), vec![file("usr/share/.wh.0", "")]]);
     let home = temp();
     let large = home.path().join("large");
     fs::File::create(&large).and_then(|file| file.set_len(300 << 20)).expect("a sparse file");

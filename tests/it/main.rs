@@ -2,6 +2,7 @@
 
 mod support;
 
+mod accept;
 mod architecture;
 mod archive;
 mod artifactory_standin;

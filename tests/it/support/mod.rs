@@ -5,6 +5,7 @@
 
 pub(crate) mod artifactory;
 pub(crate) mod authority;
+pub(crate) mod bomb;
 pub(crate) mod bundle;
 pub(crate) mod context;
 pub(crate) mod everything;
