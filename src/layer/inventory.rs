@@ -124,6 +124,7 @@ impl<C> Inventory<C> {
         self.rootfs.begin_layer();
         while let Some(mut entry) = entries.next_entry()? {
             remarks.look(&entry);
+            self.rootfs.charge(entry.xattrs_size())?;
             let inode = kind(&entry, |entry| keep(entry, entries))?.map(|kind| Arc::new(Inode::of(&mut entry, kind, origin)));
             let change = self.rootfs.apply(&entry, inode)?;
             // The names stay known, what they named is no longer needed.

@@ -74,6 +74,11 @@ impl Entry {
             _ => 0,
         }
     }
+
+    /// The length of all extended attributes, names and values, in bytes.
+    pub fn xattrs_size(&self) -> usize {
+        self.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
 }
 
 /// The order of changesets: component by component, so that a directory comes directly before what it contains.

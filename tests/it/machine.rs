@@ -5,14 +5,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::bomb::{Codec, bomb};
+use crate::support::bomb::{Codec, bomb, compressed};
 use crate::support::bundle::oci as oci_name;
 use crate::support::context::{self, oci};
+use crate::support::forge::{Forge, GZIP_LAYER, sha256};
 use crate::support::layers::{image, location};
 use crate::support::process::{Runs as _, larder, temp};
 use crate::support::readme;
 use crate::support::sound::assert_layout_is_sound;
-use crate::support::tape::{Record, file};
+use crate::support::tape::{self, Record, dir, file};
 use crate::support::tools::{skip, tool};
 
 /// Runs its arguments and writes the largest size that the process had in memory, in KiB, behind what that wrote to stdout.
@@ -79,6 +80,24 @@ fn cmp_04_and_05_a_bomb_is_read_in_little_memory() {
             let used = peak_unseen(exit, &[&arguments[..], &["--quiet", "--jobs", "64"]].concat());
             assert!(used < MOST, "{used} MiB for {arguments:?} and {codec:?}");
         }
+    }
+}
+
+/// What is said of files is far more than what is stored of it, and than the files themselves.
+#[test]
+fn cmp_04_a_bomb_of_attributes_is_refused_in_little_memory() {
+    const MOST: u64 = 256;
+    let said = vec![b'x'; 1 << 19];
+    let tar = tape::tar(&(0..600).map(|n| dir(&format!("d{n}")).xattr("user.note", &said)).collect::<Vec<_>>());
+    let forge = Forge::new();
+    let layer = forge.put(GZIP_LAYER, &compressed(Codec::Gzip, &tar));
+    forge.enter("image", &forge.image_of(&[layer], &[&sha256(&tar)]).manifest);
+    let (home, other) = (temp(), image(&[vec![file("other", "")]]));
+    let target = home.path().join("rootfs");
+    let (image, other) = (location(&forge), location(&other));
+    for arguments in [vec!["unpack", &image, target.to_str().expect("UTF-8")], vec!["cat", &image, "f"], vec!["diff", &other, &image]] {
+        let used = peak_unseen(6, &arguments);
+        assert!(used < MOST, "{used} MiB for {arguments:?}");
     }
 }
 

@@ -10,12 +10,18 @@ use crate::spec::text;
 /// The most nodes that all layers of an image may make: 4 194 304. A node takes about 150 bytes; images with more than a million files are rare.
 const MAX_NODES: usize = 1 << 22;
 
+/// The most bytes of names, of texts of links, and of what comes with the payload, that all layers of an image may bring into memory: 128 MiB. A layer that is stored in
+/// a megabyte can say gigabytes of them; a million names, each with a label, take less than half of it.
+const MAX_TEXT: usize = 128 << 20;
+
 /// What layers make together. Every node carries a `T` of whoever applies them; the default is that of a directory that nobody described.
 #[derive(Clone, Debug)]
 pub struct Rootfs<T> {
     pub(super) nodes: Vec<Node<T>>,
     /// The layer that is being applied, counted from 1.
     pub(super) layer: u32,
+    /// Bytes of text so far, of what is gone as well.
+    text: usize,
 }
 
 /// Names a node for as long as its root filesystem lives, also after it has gone from there.
@@ -118,7 +124,7 @@ impl<T: Clone + Default> Default for Rootfs<T> {
             cleared: 0,
             origin: Origin::Implied,
         };
-        Rootfs { nodes: vec![root], layer: 0 }
+        Rootfs { nodes: vec![root], layer: 0, text: 0 }
     }
 }
 
@@ -166,6 +172,15 @@ impl<T> Rootfs<T> {
         (0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)).map(NodeId)
     }
 
+    /// Counts what a payload holds in memory besides itself, in bytes. Fails with kind `unsupported` where that is too much in all.
+    pub fn charge(&mut self, bytes: usize) -> Result<()> {
+        self.text = self.text.saturating_add(bytes);
+        match self.text > MAX_TEXT {
+            true => Err(Error::unsupported(format!("names, links and extended attributes of the layers have more than {} MiB", MAX_TEXT >> 20))),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node<T> {
         &mut self.nodes[id.0 as usize]
     }
@@ -192,6 +207,7 @@ impl<T> Rootfs<T> {
             Ok(id) if self.nodes.len() < MAX_NODES => NodeId(id),
             _ => return Err(Error::unsupported(format!("the layers have more than {MAX_NODES} entries"))),
         };
+        self.charge(name.len() + if let Kind::Symlink(target) = &kind { target.len() } else { 0 })?;
         let name: Arc<[u8]> = name.into();
         let (said, touched) = (self.layer, self.layer);
         self.nodes.push(Node { parent: directory, name: name.clone(), kind, payload, said, touched, cleared: 0, origin });

@@ -251,6 +251,19 @@ fn changes_tell_what_to_do_elsewhere() {
 }
 
 #[test]
+fn text_beyond_the_limit_is_refused_also_of_what_is_gone() {
+    let target = "t".repeat(4000);
+    let mut rootfs = Rootfs::default();
+    rootfs.begin_layer();
+    // Each takes the place of the one before.
+    let outcome = (0..40_000).find_map(|_| rootfs.apply(&symlink("l", &target), ()).err());
+    assert_eq!(outcome.expect("160 MB are too much").kind(), ErrorKind::Unsupported);
+    let mut rootfs = Rootfs::<()>::default();
+    rootfs.charge(128 << 20).expect("just within");
+    assert_eq!(rootfs.charge(1).expect_err("too much").kind(), ErrorKind::Unsupported);
+}
+
+#[test]
 fn hiding_again_and_again_looks_once() {
     // Looking through the directory each time takes most of a minute.
     let begin = std::time::Instant::now();

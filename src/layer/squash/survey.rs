@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use crate::error::{Error, Result};
 use crate::exec::{Run, Task};
 use crate::layer::apply::{NodeId, Rootfs};
-use crate::layer::entry::Xattrs;
+use crate::layer::entry::{Xattrs, xattrs_size};
 use crate::layer::remarks::Remarks;
 use crate::layer::stack::{Entries, Stack};
 use crate::layer::{Entry, EntryKind};
@@ -104,7 +104,10 @@ fn apply(rootfs: &mut Rootfs<Mark>, layer: usize, entries: &mut Entries<'_>) -> 
     let (mut position, mut remarks) = (0_u32, Remarks::default());
     while let Some(entry) = entries.next_entry()? {
         let mark = match entry.kind {
-            EntryKind::Directory => Mark::Directory(Box::new(Described::of(layer, &entry))),
+            EntryKind::Directory => {
+                rootfs.charge(xattrs_size(&entry.xattrs))?;
+                Mark::Directory(Box::new(Described::of(layer, &entry)))
+            }
             _ => Mark::Made(Place { layer: number, entry: position }),
         };
         if rootfs.apply(&entry, mark)?.repeated {

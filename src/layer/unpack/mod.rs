@@ -128,7 +128,11 @@ impl Target {
         self.options.cancel.check()?;
         let mut mark = Mark::default();
         match &entry.kind {
-            EntryKind::Directory => mark.attributes = Some(Box::new(Attributes::of(entry)?)),
+            EntryKind::Directory => {
+                // They are kept until everything in the directory is done.
+                self.rootfs.charge(entry.xattrs_size())?;
+                mark.attributes = Some(Box::new(Attributes::of(entry)?));
+            }
             EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. } if self.options.owner == Owner::Caller => mark.left_out.push(What::Device),
             _ => {}
         }
