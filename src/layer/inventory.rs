@@ -6,8 +6,8 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use super::apply::{Follow, NodeId, Rootfs};
-use super::entry::Xattrs;
+use super::apply::{Change, Follow, NodeId, Rootfs};
+use super::entry::{Xattrs, xattrs_size};
 use super::remarks::Remarks;
 use super::{Entry, EntryKind};
 use crate::error::Result;
@@ -110,54 +110,81 @@ impl<C> Inventory<C> {
         self.rootfs.find(path, follow)
     }
 
+    /// Begins the next layer.
+    pub(super) fn begin_layer(&mut self) {
+        self.rootfs.begin_layer();
+    }
+
+    /// Applies the next entry of the layer. Kinds: those of [`Rootfs::apply`]. After a failure nothing may be relied on.
+    pub(super) fn enter(&mut self, described: &Described<C>) -> Result<Change> {
+        let Described { entry, inode } = described;
+        self.rootfs.charge(inode.as_ref().map_or(0, |inode| xattrs_size(&inode.xattrs)))?;
+        let change = self.rootfs.apply(entry, inode.clone())?;
+        // The names stay known, what they named is no longer needed.
+        for gone in &change.gone {
+            *self.rootfs.payload_mut(*gone) = None;
+        }
+        Ok(change)
+    }
+
     /// Applies the layer at position `layer` to what lower layers made. `keep` is shown each regular file with its content, of which it reads what it wants.
     ///
     /// Kinds: those of [`tar::Reader::next_entry`] and [`Rootfs::apply`], and of `keep`. After a failure nothing may be relied on.
-    pub fn apply<R: Read>(
-        &mut self,
-        layer: usize,
-        entries: &mut tar::Reader<R>,
-        mut keep: impl FnMut(&Entry, &mut tar::Reader<R>) -> Result<C>,
-    ) -> Result<Remarks> {
+    pub fn apply<R: Read>(&mut self, layer: usize, entries: &mut tar::Reader<R>, keep: &mut Keep<'_, C, R>) -> Result<Remarks> {
         let mut remarks = Remarks::default();
         let mut origin = Origin { layer, entry: 0 };
-        self.rootfs.begin_layer();
-        while let Some(mut entry) = entries.next_entry()? {
-            remarks.look(&entry);
-            self.rootfs.charge(entry.xattrs_size())?;
-            let inode = kind(&entry, |entry| keep(entry, entries))?.map(|kind| Arc::new(Inode::of(&mut entry, kind, origin)));
-            let change = self.rootfs.apply(&entry, inode)?;
-            // The names stay known, what they named is no longer needed.
-            for gone in change.gone {
-                *self.rootfs.payload_mut(gone) = None;
-            }
-            if change.repeated {
-                remarks.repeated(&entry);
+        self.begin_layer();
+        while let Some(described) = Described::next(entries, origin, keep)? {
+            remarks.look(&described.entry);
+            if self.enter(&described)?.repeated {
+                remarks.repeated(&described.entry);
             }
             origin.entry += 1;
         }
+        remarks.hear(entries);
         Ok(remarks)
     }
 }
 
-impl<C> Inode<C> {
-    fn of(entry: &mut Entry, kind: InodeKind<C>, origin: Origin) -> Self {
-        let xattrs = std::mem::take(&mut entry.xattrs);
-        Inode { kind, mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime: entry.mtime, xattrs, origin: Some(origin) }
-    }
+/// Is shown a regular file with its content, and keeps what it wants of it.
+pub type Keep<'a, C, R> = dyn FnMut(&Entry, &mut tar::Reader<R>) -> Result<C> + 'a;
+
+/// An entry of a layer.
+#[derive(Debug)]
+pub(super) struct Described<C> {
+    /// Without its extended attributes, which the file has.
+    pub(super) entry: Entry,
+    /// The file that it describes: none for a hard link, which is what its target is.
+    inode: Option<Arc<Inode<C>>>,
 }
 
-/// What the entry makes; nothing for a hard link, which is what its target is.
-fn kind<C>(entry: &Entry, keep: impl FnOnce(&Entry) -> Result<C>) -> Result<Option<InodeKind<C>>> {
-    Ok(Some(match entry.kind {
-        EntryKind::File { size } => InodeKind::File { size, content: keep(entry)? },
-        EntryKind::Directory => InodeKind::Directory,
-        EntryKind::Symlink { .. } => InodeKind::Symlink,
-        EntryKind::CharDevice { major, minor } => InodeKind::CharDevice { major, minor },
-        EntryKind::BlockDevice { major, minor } => InodeKind::BlockDevice { major, minor },
-        EntryKind::Fifo => InodeKind::Fifo,
-        EntryKind::Hardlink { .. } => return Ok(None),
-    }))
+impl<C> Described<C> {
+    /// Reads the next entry, which is the one of `origin`. None at the end.
+    pub(super) fn next<R: Read>(entries: &mut tar::Reader<R>, origin: Origin, keep: &mut Keep<'_, C, R>) -> Result<Option<Self>> {
+        let Some(mut entry) = entries.next_entry()? else { return Ok(None) };
+        let kind = match entry.kind {
+            EntryKind::File { size } => InodeKind::File { size, content: keep(&entry, entries)? },
+            EntryKind::Directory => InodeKind::Directory,
+            EntryKind::Symlink { .. } => InodeKind::Symlink,
+            EntryKind::CharDevice { major, minor } => InodeKind::CharDevice { major, minor },
+            EntryKind::BlockDevice { major, minor } => InodeKind::BlockDevice { major, minor },
+            EntryKind::Fifo => InodeKind::Fifo,
+            EntryKind::Hardlink { .. } => return Ok(Some(Described { entry, inode: None })),
+        };
+        // The names of the file share them.
+        let xattrs = std::mem::take(&mut entry.xattrs);
+        let inode = Inode { kind, mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime: entry.mtime, xattrs, origin: Some(origin) };
+        Ok(Some(Described { entry, inode: Some(Arc::new(inode)) }))
+    }
+
+    /// Bytes of names, texts of links and extended attributes.
+    pub(super) fn text(&self) -> usize {
+        let target = match &self.entry.kind {
+            EntryKind::Symlink { target } | EntryKind::Hardlink { target } => target.len(),
+            _ => 0,
+        };
+        self.entry.path.len() + target + self.inode.as_ref().map_or(0, |inode| xattrs_size(&inode.xattrs))
+    }
 }
 
 #[cfg(test)]
@@ -208,16 +235,18 @@ pub(crate) mod sample {
         tar
     }
 
+    /// Keeps the content of a file.
+    pub(crate) fn keep_text(_: &Entry, content: &mut tar::Reader<&[u8]>) -> Result<String> {
+        let mut text = String::new();
+        content.read_to_string(&mut text).map_err(|error| Error::io("cannot read", error)).map(|_| text)
+    }
+
     /// What these layers make together. Of each file its content is kept.
     pub(crate) fn inventory(layers: &[Vec<(Entry, &str)>]) -> Inventory<String> {
         let mut inventory = Inventory::default();
         for (position, entries) in layers.iter().enumerate() {
             let layer = layer(entries);
-            let keep = |_: &Entry, content: &mut tar::Reader<&[u8]>| {
-                let mut text = String::new();
-                content.read_to_string(&mut text).map_err(|error| Error::io("cannot read", error)).map(|_| text)
-            };
-            inventory.apply(position, &mut tar::Reader::new(&layer[..]), keep).expect("good layers");
+            inventory.apply(position, &mut tar::Reader::new(&layer[..]), &mut keep_text).expect("good layers");
         }
         inventory
     }

@@ -43,6 +43,7 @@ mod stream;
 pub mod times;
 pub mod tree;
 pub mod unpack;
+pub mod upper;
 pub mod whiteout;
 
 pub use builder::Layer;

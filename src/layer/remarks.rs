@@ -1,19 +1,23 @@
 //! What deserves attention in a layer that can be applied all the same.
 
-use super::stack::Entries;
+use std::io::Read;
+
 use super::{Entry, EntryKind, whiteout};
 use crate::exec::Run;
 use crate::spec::{Descriptor, text};
+use crate::tar;
 
 /// What was seen in one layer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Remarks {
     repeated: Seen,
     reserved: Seen,
+    /// What reading it as tar brought up.
+    read: Vec<String>,
 }
 
 /// Entries of one sort, of which one is named.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Seen {
     count: u64,
     first: Option<Vec<u8>>,
@@ -36,10 +40,15 @@ impl Remarks {
         self.repeated.add(entry);
     }
 
-    /// Warns of what was seen, and of what reading the layer as tar brought up.
-    pub fn tell(&self, run: &Run, layer: &Descriptor, entries: &Entries<'_>) {
+    /// Notes what reading the layer brought up, which is complete behind its last entry.
+    pub fn hear<R: Read>(&mut self, entries: &tar::Reader<R>) {
+        self.read = entries.warnings().map(str::to_owned).collect();
+    }
+
+    /// Warns of all that was noted.
+    pub fn tell(&self, run: &Run, layer: &Descriptor) {
         let warn = |message: &str| run.events.warn(format!("layer {}: {message}", layer.digest.short()));
-        entries.warnings().for_each(warn);
+        self.read.iter().for_each(|message| warn(message));
         if let Some(which) = self.repeated.line() {
             warn(&format!("{which} with the path of an earlier one, which they replace"));
         }

@@ -1,7 +1,7 @@
 //! Files of an image, without unpacking it.
 //!
-//! All layers are read and proved before a byte of content is shown: only together do they tell what a path is. Small files that might be meant are kept while
-//! that happens; the layer of another one is read, and proved, once more while its content passes by, so memory does not grow with files or layers.
+//! Layers are read from the top until they tell what the paths are, each of them proved, before a byte of content is shown. Small files that might be meant are kept
+//! while that happens; the layer of another one is read, and proved, once more while its content passes by, so memory does not grow with files or layers.
 
 mod missing;
 #[cfg(test)]
@@ -18,10 +18,12 @@ use crate::error::{Error, Result};
 use crate::exec::Run;
 use crate::graph::find;
 use crate::graph::image::{Choice, Image};
+use crate::layer::Entry;
 use crate::layer::apply::Follow;
 use crate::layer::inventory::{Inode, InodeKind, Inventory, Origin};
-use crate::layer::stack::Stack;
-use crate::spec::{Digest, Summing, base64, text};
+use crate::layer::stack::{Entries, Stack};
+use crate::layer::upper::{Room, Upper};
+use crate::spec::{Descriptor, DiffId, Digest, Summing, base64, text};
 use crate::store::{Location, Options, Source, transport};
 
 /// Bytes of content that are kept while layers are read. Nearly all files that people look at are far smaller.
@@ -117,28 +119,55 @@ pub fn find(run: &Run, request: &CatRequest) -> Result<Files> {
     Ok(Files { source, image, files })
 }
 
-/// Reads all layers. Of files whose name is that of a path that is asked for, some content is kept.
+/// Reads layers until they tell what the paths are: from the top, and where that is not enough also from the bottom. Of files whose name is that of a path that is
+/// asked for, some content is kept.
 fn read(run: &Run, source: &dyn Source, image: &Image, paths: &[Vec<u8>]) -> Result<Inventory<Kept>> {
     let layers = &image.manifest.value.layers;
-    let stack = Stack::new(run, source, layers.iter().zip(&image.diff_ids))?;
+    let all: Vec<(&Descriptor, &DiffId)> = layers.iter().zip(&image.diff_ids).collect();
     let names: BTreeSet<&[u8]> = paths.iter().map(|path| name_of(path)).collect();
     let mut left = KEPT;
-    let mut inventory = Inventory::default();
-    let task = run.events.start("read layers", Some(stack.size()));
-    stack.read(&task, |position, entries| {
-        let remarks = inventory.apply(position, entries, |entry, content| {
-            if entry.size() > left || !names.contains(name_of(&entry.path)) {
-                return Ok(None);
-            }
-            left -= entry.size();
-            let mut kept = Vec::new();
-            content.read_to_end(&mut kept).map_err(|error| cannot_read(&entry.path, error))?;
-            Ok(Some(kept.into()))
-        })?;
-        remarks.tell(run, &layers[position], entries);
-        Ok(ControlFlow::Continue(()))
+    let mut keep = |entry: &Entry, content: &mut Entries<'_>| {
+        if entry.size() > left || !names.contains(name_of(&entry.path)) {
+            return Ok(None);
+        }
+        left -= entry.size();
+        let mut kept = Vec::new();
+        content.read_to_end(&mut kept).map_err(|error| cannot_read(&entry.path, error))?;
+        Ok(Some(kept.into()))
+    };
+
+    let mut upper = Upper::default();
+    let mut decided = None;
+    let from_top = Stack::new(run, source, all.iter().copied().rev())?;
+    let task = run.events.start("read layers", Some(from_top.size()));
+    from_top.read(&task, |count, entries| {
+        if upper.read(layers.len() - 1 - count, entries, &mut keep)? == Room::TooLittle {
+            return Ok(ControlFlow::Break(()));
+        }
+        // Each try takes twice the layers of the last one, so that all together take as long as two.
+        if upper.count().is_power_of_two() {
+            decided = upper.alone().filter(|applied| paths.iter().all(|path| is_file(&applied.inventory, path)));
+        }
+        Ok(if decided.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    Ok(inventory)
+    let applied = match decided {
+        Some(applied) => applied,
+        None => {
+            let mut lower = Inventory::default();
+            Stack::new(run, source, all[..layers.len() - upper.count()].iter().copied())?.read(&task, |position, entries| {
+                lower.apply(position, entries, &mut keep)?.tell(run, &layers[position]);
+                Ok(ControlFlow::Continue(()))
+            })?;
+            upper.on(lower)?
+        }
+    };
+    applied.remarks.iter().for_each(|(position, remarks)| remarks.tell(run, &layers[*position]));
+    Ok(applied.inventory)
+}
+
+fn is_file(inventory: &Inventory<Kept>, path: &[u8]) -> bool {
+    let found = inventory.find(path, Follow::Yes).ok().flatten();
+    found.is_some_and(|id| matches!(inventory.inode(id).kind, InodeKind::File { .. }))
 }
 
 impl Files {

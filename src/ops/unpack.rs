@@ -156,7 +156,8 @@ fn apply(run: &Run, layer: &Descriptor, entries: &mut Entries<'_>, target: &mut 
             remarks.repeated(&entry);
         }
     }
-    remarks.tell(run, layer, entries);
+    remarks.hear(entries);
+    remarks.tell(run, layer);
     Ok(ControlFlow::Continue(()))
 }
 

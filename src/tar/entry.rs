@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 /// Extended attributes by full name (`security.capability`), in name order.
 pub type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// The length of extended attributes, names and values, in bytes.
+pub fn xattrs_size(xattrs: &Xattrs) -> usize {
+    xattrs.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
 /// The longest path of an entry in bytes: one less than `PATH_MAX`, so that the kernel takes it in one call.
 pub const MAX_PATH: usize = 4095;
 
@@ -73,11 +78,6 @@ impl Entry {
             EntryKind::File { size } => size,
             _ => 0,
         }
-    }
-
-    /// The length of all extended attributes, names and values, in bytes.
-    pub fn xattrs_size(&self) -> usize {
-        self.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum()
     }
 }
 

@@ -12,9 +12,9 @@ use crate::store::Location;
 
 /// Prints files of an image without unpacking it
 ///
-/// A path means what it means in a container: what upper layers hide is not there, and links on the way are followed inside the image. All layers are read and
-/// proved against their digests before anything is printed, and nothing is if one of the paths is no file. With --format json the content is in base64, beside
-/// owner, mode, time, SHA-256 and the layer that has the file.
+/// A path means what it means in a container: what upper layers hide is not there, and links on the way are followed inside the image. Layers are read from the top
+/// until they tell what the paths are, and proved against their digests before anything is printed; nothing is if one of the paths is no file. With --format json
+/// the content is in base64, beside owner, mode, time, SHA-256 and the layer that has the file.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:

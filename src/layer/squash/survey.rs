@@ -81,7 +81,7 @@ impl Survey {
             }
             let remarks = apply(&mut rootfs, position, entries)?;
             if let Some(layer) = stack.descriptor(position) {
-                remarks.tell(run, layer, entries);
+                remarks.tell(run, layer);
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -116,6 +116,7 @@ fn apply(rootfs: &mut Rootfs<Mark>, layer: usize, entries: &mut Entries<'_>) -> 
         remarks.look(&entry);
         position = position.checked_add(1).ok_or_else(too_many)?;
     }
+    remarks.hear(entries);
     Ok(remarks)
 }
 

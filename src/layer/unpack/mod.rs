@@ -34,6 +34,7 @@ pub use attributes::Owner;
 pub use left_out::{LeftOut, What};
 
 use super::apply::{Kind, NodeId, Placement, Rootfs};
+use super::entry::xattrs_size;
 use super::tree::Stat;
 use super::{Entry, EntryKind};
 use crate::error::{Error, IoContext, Result};
@@ -130,7 +131,7 @@ impl Target {
         match &entry.kind {
             EntryKind::Directory => {
                 // They are kept until everything in the directory is done.
-                self.rootfs.charge(entry.xattrs_size())?;
+                self.rootfs.charge(xattrs_size(&entry.xattrs))?;
                 mark.attributes = Some(Box::new(Attributes::of(entry)?));
             }
             EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. } if self.options.owner == Owner::Caller => mark.left_out.push(What::Device),

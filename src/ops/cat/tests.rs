@@ -59,6 +59,28 @@ fn the_upper_layer_tells_what_a_path_is() {
 }
 
 #[test]
+fn layers_below_what_tells_all_are_not_read() {
+    let image = Cat::new(&[
+        vec![dir("usr"), file("usr/base", "base"), link("lib", "usr")],
+        vec![dir("usr"), file("usr/middle", "middle")],
+        vec![dir("usr"), dir("usr/bin"), file("usr/bin/app", "app"), link("app", "usr/bin/app")],
+    ]);
+    let blobs: Vec<_> = image.layers.iter().map(|layer| image.sample.blob(layer)).collect();
+    std::fs::remove_file(&blobs[0]).expect("there");
+    assert_eq!(image.cat(&["usr/bin/app", "/app"]).expect("the top is enough"), "appapp");
+    assert_eq!(image.cat(&["usr/middle"]).expect("so are the two"), "middle");
+    // The way leads through a link of the lowest, nobody knows what the lowest has, and one of two files is in it.
+    for paths in [&["lib/middle"][..], &["usr/other"], &["usr/bin"], &["usr/bin/app", "usr/base"]] {
+        assert_eq!(image.find(paths).expect_err("it takes all").subject_text(), Some(image.layers[0].digest.as_str()), "{paths:?}");
+    }
+    // What was read is proved, also where the file is in a higher layer.
+    std::fs::remove_file(&blobs[1]).expect("there");
+    assert_eq!(image.cat(&["usr/bin/app"]).expect("the top is enough"), "app");
+    std::fs::write(&blobs[2], b"another").expect("writable");
+    assert_eq!(image.find(&["usr/bin/app"]).expect_err("damaged").kind(), ErrorKind::Corrupt);
+}
+
+#[test]
 fn what_is_missing_is_told_with_what_is_there() {
     let image = Cat::new(&[vec![
         file("etc/os-release", ""),

@@ -39,8 +39,8 @@ fn read(run: &Run, member: &Member<'_>, range: Range<usize>, mut inventory: Inve
         let stack = Stack::new(run, member.source, layers.iter().zip(diff_ids))?;
         let mut buffer = vec![0; BUFFER];
         stack.read(task, |position, entries| {
-            let remarks = inventory.apply(range.start + position, entries, |entry, content| sum(&entry.path, content, &mut buffer))?;
-            remarks.tell(run, &layers[position], entries);
+            let remarks = inventory.apply(range.start + position, entries, &mut |entry, content| sum(&entry.path, content, &mut buffer))?;
+            remarks.tell(run, &layers[position]);
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(inventory)
