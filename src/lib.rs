@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! build   BuildSpec --plan--> BuildPlan --execute--> Layer* --> image per platform --> index --> layout --> names
+//!         Dockerfile --plan--> stages --execute--> Layer* --> the base of such a plan
 //! move    Source    --plan--> CopyPlan  --execute--> Destination --commit--> names
 //! keep    Layout    --verify--> findings         Layout --plan--> GcPlan --execute--> GcReport
 //! ```
@@ -23,7 +24,7 @@
 //! ```text
 //! cli      arguments, output, progress, environment, clock, signals; one file per command
 //! ops      one file per use case: Request -> Report; the only place that combines the engines below
-//! build    larder.toml and flags -> plan -> layers, config, manifest, index
+//! build    larder.toml, Dockerfiles and flags -> plan -> layers, config, manifest, index
 //! copy     images from store to store: plan -> execute
 //! layer    changeset <-> tar <-> compression; layers applied, in memory and to a directory
 //! graph    what descriptors lead to: walk, filter by platform, find one image, find what is attached

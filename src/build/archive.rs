@@ -33,9 +33,13 @@ pub(super) fn items(run: &Run, source: &TarSource, spool: impl FnOnce() -> Resul
     let wrap = |error: Error| source.place.wrap(error, format!("cannot read the archive {}", text::path(&source.path)));
     let file = regular::open_path(&source.path).map_err(wrap)?.file;
     check_unchanged(&file, source).map_err(wrap)?;
-    let file = unpacked(run, file, &source.path, spool).map_err(wrap)?;
-    let items = read(run, &file, source.devices).map_err(wrap)?;
-    Ok(items)
+    items_of(run, file, &source.path, source.devices, spool).map_err(wrap)
+}
+
+/// The same for an archive that is open already; `path` names it in errors.
+pub(super) fn items_of(run: &Run, file: File, path: &Path, devices: Devices, spool: impl FnOnce() -> Result<Arc<File>>) -> Result<Vec<Item>> {
+    let file = unpacked(run, file, path, spool)?;
+    read(run, &file, devices)
 }
 
 /// Whether the archive still is what the plan saw, after the last byte was read.

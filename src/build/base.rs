@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
+use super::place::At;
 use super::spec::BaseSpec;
 use crate::error::{Error, Result};
 use crate::graph::image::{Choice, Image};
 use crate::spec::config::ImageConfig;
 use crate::spec::media_type::{Family, Kind};
 use crate::spec::name::ImageName;
-use crate::spec::{Descriptor, DiffId, Platform, text};
+use crate::spec::{Descriptor, Digest, Platform, text};
 use crate::store::layout::{Layout, Options};
 use crate::store::location::Location;
 
 /// An opened base: a layout and the image selected in it.
 #[derive(Clone, Debug)]
-pub struct Base {
+pub(super) struct Base {
     /// The layout; its layers are linked from there.
-    pub layout: Arc<Layout>,
+    layout: Arc<Layout>,
     /// The image or index that the name stands on.
     root: Descriptor,
     /// The name for the annotations, without any path of this machine.
@@ -24,24 +25,42 @@ pub struct Base {
     spec: BaseSpec,
 }
 
-/// The base of one platform.
+/// What an image of one platform stands upon: an image of a layout, or what the stages of a Dockerfile made.
 #[derive(Clone, Debug)]
 pub struct PlatformBase {
-    /// Digest of the manifest.
-    pub manifest: Descriptor,
+    /// The image that it is in the end; none where everything was made here.
+    pub origin: Option<BaseOrigin>,
     /// Its layers, bottom first, with the media types of an OCI manifest.
-    pub layers: Vec<Descriptor>,
+    pub layers: Vec<BaseLayer>,
+    /// How many of them come from the image.
+    pub inherited: usize,
     /// Its config.
     pub config: ImageConfig,
-    /// Digests of the layers' tars.
-    pub diff_ids: Vec<DiffId>,
-    /// The name of the base.
+    /// Where it was asked for.
+    pub asked: At<String>,
+}
+
+/// An image of a layout.
+#[derive(Clone, Debug)]
+pub struct BaseOrigin {
+    /// Digest of its manifest.
+    pub digest: Digest,
+    /// What it is called there.
     pub name: Option<String>,
+}
+
+/// A layer that is there already.
+#[derive(Clone, Debug)]
+pub struct BaseLayer {
+    /// The blob.
+    pub descriptor: Descriptor,
+    /// The layout that has it.
+    pub layout: Arc<Layout>,
 }
 
 impl Base {
     /// Opens the layout and selects the image.
-    pub fn open(spec: &BaseSpec, options: &Options) -> Result<Self> {
+    pub(super) fn open(spec: &BaseSpec, options: &Options) -> Result<Self> {
         let place = &spec.location.place;
         let cannot = |error: Error| place.wrap(error, format!("cannot use the base `{}`", text::shown(&spec.location.value)));
         let location = Location::parse(&spec.location.value).map_err(cannot)?;
@@ -54,27 +73,24 @@ impl Base {
     }
 
     /// The manifest for a platform: of its own architecture, in containerd's order of preference.
-    pub fn select(&self, platform: &Platform) -> Result<PlatformBase> {
+    pub(super) fn select(&self, platform: &Platform) -> Result<PlatformBase> {
         self.find(platform).map_err(|error| {
             let message = format!("cannot use the base `{}` for platform {platform}", text::shown(&self.spec.location.value));
             self.spec.location.place.wrap(error, message)
         })
     }
 
-    /// A level above `error` that says that the base `cannot` be used so, and where it is asked for.
-    pub(super) fn cannot(&self, error: Error, cannot: String) -> Error {
-        self.spec.location.place.wrap(error, format!("{cannot} of the base `{}`", text::shown(&self.spec.location.value)))
-    }
-
     fn find(&self, platform: &Platform) -> Result<PlatformBase> {
         let image = Image::find(&*self.layout, &self.root, &Choice::For(platform.clone()))?;
-        let layers = image.manifest.value.layers.iter().map(oci_layer).collect::<Result<_>>()?;
-        Ok(PlatformBase { manifest: image.manifest.descriptor, layers, config: image.config, diff_ids: image.diff_ids, name: self.name.clone() })
+        let layer = |layer| Ok(BaseLayer { descriptor: oci_layer(layer)?, layout: self.layout.clone() });
+        let layers = image.manifest.value.layers.iter().map(layer).collect::<Result<Vec<_>>>()?;
+        let origin = BaseOrigin { digest: image.manifest.descriptor.digest, name: self.name.clone() };
+        Ok(PlatformBase { origin: Some(origin), inherited: layers.len(), layers, config: image.config, asked: self.spec.location.clone() })
     }
 }
 
 /// The same layer with the media type that an OCI manifest must use; the blob is the same.
-fn oci_layer(layer: &Descriptor) -> Result<Descriptor> {
+pub(super) fn oci_layer(layer: &Descriptor) -> Result<Descriptor> {
     let media_type = match Kind::of(&layer.media_type) {
         Kind::Layer(media) => Family::Oci.layer(media),
         _ => None,

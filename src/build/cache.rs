@@ -1,11 +1,13 @@
 //! What earlier builds knew: which recipe made which layer, and where the chunks of layers stand.
 //!
-//! The cache holds no content and can be deleted at any time, as a whole or in part. An entry that cannot be read, or that tells of a layout
+//! The cache can be deleted at any time, as a whole or in part. An entry that cannot be read, or that tells of a layout
 //! which is gone or damaged, is as good as none. Nothing of it enters the output.
 //!
 //! ```text
 //! DIR/v1/layers/<recipe>      a layer: descriptor, diff ID, layouts that have held it
 //! DIR/v1/chunks/<lineage>     the chunks of the newest layer that was made from the same sources
+//! DIR/v1/listings/<diff ID>   what is in a layer, without the content
+//! DIR/v1/content/             an image layout with the layers that steps of Dockerfiles made; other layers are where they were built into
 //! ```
 
 use std::fs::File;
@@ -102,10 +104,25 @@ impl Cache {
         self.write(&self.chunks_path(lineage), &write_chunks(blob, chunks))
     }
 
+    /// Where the layout is that holds the layers of steps.
+    pub fn content(&self) -> PathBuf {
+        self.root.join("content")
+    }
+
+    /// Anything else that is remembered under a name.
+    pub(super) fn read(&self, folder: &str, name: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.root.join(folder).join(name)).ok()
+    }
+
+    /// Remembers it.
+    pub(super) fn keep(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<()> {
+        self.write(&self.root.join(folder).join(name), bytes)
+    }
+
     /// Deletes the oldest entries once the cache has grown over its bound. What cannot be deleted stays.
     pub fn trim(&self) {
         let mut entries: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
-        for folder in ["layers", "chunks"] {
+        for folder in ["layers", "chunks", "listings"] {
             let Ok(listing) = std::fs::read_dir(self.root.join(folder)) else { continue };
             entries.extend(listing.flatten().filter_map(|entry| {
                 let metadata = entry.metadata().ok()?;

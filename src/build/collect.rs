@@ -53,7 +53,7 @@ pub(super) fn rootfs(run: &Run, context: &Path, spec: &RootfsSpec, platform: &Pl
     let path = source(context, &spec.from, platform)?;
     let exclude = Globs::compile(&spec.exclude, platform)?;
     let rules = Rules { modes: Modes::Keep, owner: spec.owner, xattrs: XattrRule::Keep };
-    let source_tree = Arc::new(SourceTree { tree: open(&path, &spec.from, platform)?, rules });
+    let source_tree = Arc::new(SourceTree { tree: Arc::new(open(&path, &spec.from, platform)?), rules });
     let found = source_tree.tree.walk(run, |path, _| if exclude.as_ref().is_some_and(|globs| globs.covers(path)) { Keep::Prune } else { Keep::Yes })?;
     let mut items = Vec::with_capacity(found.len());
     for found in found {
@@ -90,7 +90,7 @@ fn collect_copy(run: &Run, context: &Path, copy: &CopySpec, platform: &Platform,
         return collect_file(&path, copy, &to, platform, items);
     }
     let (include, exclude) = (Globs::compile(&copy.include, platform)?, Globs::compile(&copy.exclude, platform)?);
-    let source_tree = Arc::new(SourceTree { tree: open(&path, &copy.from, platform)?, rules: copy.rules });
+    let source_tree = Arc::new(SourceTree { tree: Arc::new(open(&path, &copy.from, platform)?), rules: copy.rules });
     let found = source_tree.tree.walk(run, |path, is_dir| {
         if exclude.as_ref().is_some_and(|globs| globs.matches(path)) {
             return Keep::Prune;
@@ -155,7 +155,7 @@ fn collect_file(path: &Path, copy: &CopySpec, to: &Destination, platform: &Platf
         to.path.clone()
     };
     check_name(&to, &copy.place)?;
-    items.push(Item { path: to, node: Node::Found(Arc::new(SourceTree { tree, rules: copy.rules }), Box::new(found)) });
+    items.push(Item { path: to, node: Node::Found(Arc::new(SourceTree { tree: Arc::new(tree), rules: copy.rules }), Box::new(found)) });
     Ok(())
 }
 

@@ -5,10 +5,11 @@
 use std::sync::Arc;
 
 use super::archive;
-use super::cache::Cache;
+use super::cache::{Cache, Lineage};
 use super::image;
 use super::plan::{BuildPlan, Content, LayerPlan, PlatformPlan};
-use super::takeover;
+use super::recipe::Recipe;
+use super::takeover::{self, Named};
 use crate::error::{Error, Result};
 use crate::exec::Run;
 use crate::layer::changeset::Item;
@@ -106,17 +107,18 @@ fn obtain(
     reuse: Option<&Reuse>,
     options: &Options,
 ) -> Result<BuiltLayer> {
-    let known = cache.map(|cache| takeover::cached(run, plan, cache, layout, options)).transpose()?.flatten();
+    let named = Named { label: &plan.label, bytes: plan.content.bytes(), recipe: &plan.recipe };
+    let known = cache.map(|cache| takeover::cached(run, named, cache, layout, options)).transpose()?.flatten();
     if let Some(layer) = known {
         return Ok(BuiltLayer { layer, origin: Origin::Cached });
     }
     if let Some((cache, reuse)) = cache.zip(reuse) {
         cache.load_chunks(plan.lineage, reuse);
     }
-    let settled = settle(run, plan);
+    let settled = settle(run, &plan.recipe);
     let layer = make(run, plan, build.codec, reuse, layout)?;
     if let Some(cache) = cache {
-        remember(run, plan, cache, layout, &layer, settled);
+        remember(run, (&plan.recipe, plan.lineage), cache, layout, &layer, settled);
     }
     Ok(BuiltLayer { layer, origin: Origin::Built })
 }
@@ -147,24 +149,33 @@ pub fn check_still(plan: &LayerPlan) -> Result<()> {
     }
 }
 
-/// Waits until a file that changes from now on would show it. False when the clock cannot tell.
-fn settle(run: &Run, plan: &LayerPlan) -> bool {
-    /// A file from further in the future than this has a clock of its own.
-    const PATIENCE: std::time::Duration = std::time::Duration::from_millis(50);
-    let Some(settled) = plan.recipe.settled else { return true };
-    let now = run.clock.now();
-    if settled > now + PATIENCE {
-        return false;
-    }
-    std::thread::sleep(settled.saturating_sub(now));
-    true
+/// Whether a recipe may be remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Settled {
+    Yes,
+    /// The clock cannot tell whether a file may change without showing it.
+    Unknown,
 }
 
-fn remember(run: &Run, plan: &LayerPlan, cache: &Cache, layout: &Layout, layer: &Layer, settled: bool) {
+/// Waits until a file that changes from now on would show it.
+pub(super) fn settle(run: &Run, recipe: &Recipe) -> Settled {
+    /// A file from further in the future than this has a clock of its own.
+    const PATIENCE: std::time::Duration = std::time::Duration::from_millis(50);
+    let Some(settled) = recipe.settled else { return Settled::Yes };
+    let now = run.clock.now();
+    if settled > now + PATIENCE {
+        return Settled::Unknown;
+    }
+    std::thread::sleep(settled.saturating_sub(now));
+    Settled::Yes
+}
+
+/// Remembers a layer, and its chunks for the next version of it.
+pub(super) fn remember(run: &Run, (recipe, lineage): (&Recipe, Lineage), cache: &Cache, layout: &Layout, layer: &Layer, settled: Settled) {
     let root = takeover::absolute(layout.path());
     let blob = root.join("blobs").join(layer.descriptor.digest.algorithm().as_str()).join(layer.descriptor.digest.encoded());
-    let kept = if settled { cache.keep_layer(&plan.recipe, layer, &root) } else { Ok(()) };
-    if let Err(error) = kept.and_then(|()| cache.keep_chunks(plan.lineage, &blob, &layer.chunks)) {
+    let kept = if settled == Settled::Yes { cache.keep_layer(recipe, layer, &root) } else { Ok(()) };
+    if let Err(error) = kept.and_then(|()| cache.keep_chunks(lineage, &blob, &layer.chunks)) {
         run.events.warn(format!("cannot keep the layer cache: {error}"));
     }
 }

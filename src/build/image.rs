@@ -14,11 +14,11 @@ pub(super) fn write(run: &Run, plan: &BuildPlan, platform: &PlatformPlan, own: &
     let config = Document::create(MediaType::ImageConfig, config(&plan.config, platform, own, run.timestamps)?)?;
     // With a base that says more than was asked for, this is more.
     let runs_on = config.value.platform()?;
-    let base_layers = platform.base.as_ref().map_or(&[] as &[Descriptor], |base| &base.layers);
-    let layers: Vec<Descriptor> = base_layers.iter().cloned().chain(own.iter().map(|(_, layer)| layer.descriptor.clone())).collect();
+    let below = platform.base.iter().flat_map(|base| &base.layers).map(|layer| layer.descriptor.clone());
+    let layers: Vec<Descriptor> = below.chain(own.iter().map(|(_, layer)| layer.descriptor.clone())).collect();
     let mut manifest = ImageManifest::new(config.descriptor.clone(), layers.clone());
-    if let Some(base) = &platform.base {
-        manifest.annotations.insert(annotation::BASE_DIGEST.to_owned(), base.manifest.digest.to_string());
+    if let Some(base) = platform.base.as_ref().and_then(|base| base.origin.as_ref()) {
+        manifest.annotations.insert(annotation::BASE_DIGEST.to_owned(), base.digest.to_string());
         if let Some(name) = &base.name {
             manifest.annotations.insert(annotation::BASE_NAME.to_owned(), name.clone());
         }
@@ -31,7 +31,13 @@ pub(super) fn write(run: &Run, plan: &BuildPlan, platform: &PlatformPlan, own: &
     let mut descriptor = manifest.descriptor;
     descriptor.platform = Some(runs_on.clone());
     descriptor.annotations = annotations(&plan.annotations, Level::ManifestDescriptor, &platform.platform);
-    Ok(BuiltImage { platform: runs_on, manifest: descriptor, config: config.descriptor, layers, base_layers: base_layers.len() })
+    Ok(BuiltImage {
+        platform: runs_on,
+        manifest: descriptor,
+        config: config.descriptor,
+        layers,
+        base_layers: platform.base.as_ref().map_or(0, |base| base.inherited),
+    })
 }
 
 /// Writes the index around the manifests, in their order.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! BuildSpec --plan--> BuildPlan --execute--> Built        (names are given by whoever called)
+//! Dockerfile: see dockerfile; what it makes is the base of a BuildPlan
 //! ```
 //!
 //! Relies on `layer` for the bytes of layers and on `store` for the layout. Guarantees: planning writes nothing; what is built depends on the
@@ -11,10 +12,11 @@ use crate::specfile::fields;
 
 pub mod annotation;
 mod archive;
-mod base;
+pub mod base;
 pub mod cache;
 mod collect;
 pub mod destination;
+pub mod dockerfile;
 pub mod execute;
 pub mod file;
 mod globs;
@@ -30,6 +32,6 @@ pub mod template;
 pub use crate::specfile::place;
 pub use cache::Cache;
 pub use execute::{Built, BuiltImage, BuiltLayer, Origin, Shape, check_still, execute, items, make};
-pub use plan::{AbovePlan, BuildPlan, Content, LayerPlan, PlatformPlan, plan, plan_above};
+pub use plan::{AbovePlan, BuildPlan, Content, LayerPlan, PlatformPlan, plan, plan_above, plan_upon};
 pub use spec::BuildSpec;
 pub use takeover::{bring, is_known};

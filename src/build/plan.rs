@@ -39,8 +39,6 @@ pub struct BuildPlan {
     pub annotations: Vec<AnnotationSpec>,
     /// How layers are compressed.
     pub codec: Codec,
-    /// Where the base is, if there is one.
-    pub base: Option<Base>,
 }
 
 /// One platform's image.
@@ -113,20 +111,31 @@ impl Content {
 
 /// Plans a build for `platforms`. Fails before anything is written when a source, a base or a platform of it is missing.
 pub fn plan(run: &Run, spec: &BuildSpec, platforms: &[Platform], options: &Options) -> Result<BuildPlan> {
-    let codec = spec.compression.unwrap_or_default();
     let base = spec.base.as_ref().map(|base| Base::open(base, options)).transpose()?;
+    let select = |platform: &Platform| base.as_ref().map(|base| base.select(platform)).transpose();
     super::platforms::warn_of_unknown(run, platforms);
+    upon(run, spec, platforms, select)
+}
+
+/// Plans a build for `platforms` upon what the stages of a Dockerfile made for them; the base of `spec` is not looked at. Errors as [`plan`].
+pub fn plan_upon(run: &Run, spec: &BuildSpec, platforms: &[Platform], made: Vec<PlatformBase>) -> Result<BuildPlan> {
+    let mut made = made.into_iter();
+    upon(run, spec, platforms, |_| Ok(made.next()))
+}
+
+fn upon(run: &Run, spec: &BuildSpec, platforms: &[Platform], mut base: impl FnMut(&Platform) -> Result<Option<PlatformBase>>) -> Result<BuildPlan> {
+    let codec = spec.compression.unwrap_or_default();
     warn_of_idle_layers(run, spec, platforms);
     let mut planner = Planner::new(run, spec, codec, "larder build");
     let mut plans = Vec::with_capacity(platforms.len());
     for platform in platforms {
         image::check(&spec.config, platform)?;
-        let base = base.as_ref().map(|base| base.select(platform)).transpose()?;
+        let base = base(platform)?;
         let layers = planner.platform(platform, base.is_some())?;
         plans.push(PlatformPlan { platform: platform.clone(), base, layers });
     }
     tell_apart(&mut planner.layers, plans.iter().map(|plan| (&plan.platform, plan.layers.as_slice())));
-    Ok(BuildPlan { platforms: plans, layers: planner.layers, config: spec.config.clone(), annotations: spec.annotations.clone(), codec, base })
+    Ok(BuildPlan { platforms: plans, layers: planner.layers, config: spec.config.clone(), annotations: spec.annotations.clone(), codec })
 }
 
 /// Layers that go on top of what is there already, as [`plan_above`] found them.

@@ -50,30 +50,35 @@ impl Recorder {
     pub(super) fn items(&mut self, items: &[Item]) {
         let mut rules = None;
         for item in items {
-            self.bytes(&item.path);
-            match &item.node {
-                Node::Made(entry, content) => {
-                    self.number(1);
-                    // The debug form spells out every field, and it is compared with nothing but itself.
-                    self.bytes(format!("{entry:?}").as_bytes());
-                    self.bytes(content);
-                }
-                Node::Found(source, found) => {
-                    self.number(2);
-                    self.rules(source, &mut rules);
-                    self.stat(&found.stat);
-                }
-                Node::Hardlink(source, found, target) => {
-                    self.number(3);
-                    self.rules(source, &mut rules);
-                    self.stat(&found.stat);
-                    self.bytes(target);
-                }
-                Node::Stored(entry, _, offset) => {
-                    self.number(4);
-                    self.bytes(format!("{entry:?}").as_bytes());
-                    self.number(*offset);
-                }
+            self.item(&item.path, &item.node, &mut rules);
+        }
+    }
+
+    /// One of them, with the rules of the one before it.
+    pub(super) fn item(&mut self, path: &[u8], node: &Node, last: &mut Option<Rules>) {
+        self.bytes(path);
+        match node {
+            Node::Made(entry, content) => {
+                self.number(1);
+                // The debug form spells out every field, and it is compared with nothing but itself.
+                self.bytes(format!("{entry:?}").as_bytes());
+                self.bytes(content);
+            }
+            Node::Found(source, found) => {
+                self.number(2);
+                self.rules(source, last);
+                self.stat(&found.stat);
+            }
+            Node::Hardlink(source, found, target) => {
+                self.number(3);
+                self.rules(source, last);
+                self.stat(&found.stat);
+                self.bytes(target);
+            }
+            Node::Stored(entry, _, offset) => {
+                self.number(4);
+                self.bytes(format!("{entry:?}").as_bytes());
+                self.number(*offset);
             }
         }
     }
@@ -107,6 +112,7 @@ impl Recorder {
             Modes::Normal => (1, 0),
             Modes::Keep => (2, 0),
             Modes::Fixed(mode) => (3, mode),
+            Modes::Exactly(mode) => (4, mode),
         };
         let (owner, uid, gid) = match source.rules.owner {
             Owner::Keep => (1, 0, 0),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::cache::{Cache, Remembered};
 use super::plan::{BuildPlan, LayerPlan};
+use super::recipe::Recipe;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::exec::{Run, Task};
 use crate::layer::Layer;
@@ -23,13 +24,14 @@ const READ: usize = 1 << 20;
 ///
 /// Fails with kind `corrupt` where one is not what its digest says.
 pub(super) fn base_layers(run: &Run, plan: &BuildPlan, layout: &Layout) -> Result<()> {
-    let Some(base) = &plan.base else { return Ok(()) };
     let mut known: HashSet<&Digest> = HashSet::new();
-    let all = plan.platforms.iter().filter_map(|platform| platform.base.as_ref()).flat_map(|base| &base.layers);
-    let wanted: Vec<&Descriptor> = all.filter(|layer| known.insert(&layer.digest)).collect();
-    run.pool.concurrently(wanted, |layer| {
-        let label = format!("base layer {}", layer.digest.short());
-        bring(run, &label, &*base.layout, layout, layer).map_err(|error| base.cannot(error, format!("cannot use layer {}", layer.digest)))
+    let bases = plan.platforms.iter().filter_map(|platform| platform.base.as_ref());
+    let all = bases.flat_map(|base| base.layers.iter().map(move |layer| (base, layer)));
+    let wanted: Vec<_> = all.filter(|(_, layer)| known.insert(&layer.descriptor.digest)).collect();
+    run.pool.concurrently(wanted, |(base, layer)| {
+        let digest = &layer.descriptor.digest;
+        let cannot = |error| base.asked.place.wrap(error, format!("cannot use layer {digest} of the base `{}`", text::shown(&base.asked.value)));
+        bring(run, &format!("base layer {}", digest.short()), &*layer.layout, layout, &layer.descriptor).map_err(cannot)
     })?;
     Ok(())
 }
@@ -37,18 +39,29 @@ pub(super) fn base_layers(run: &Run, plan: &BuildPlan, layout: &Layout) -> Resul
 /// The layer as an earlier build left it, if this layout has it or can get it from the layout of that build.
 ///
 /// Only stopping is an error: without the layer it is built.
-pub(super) fn cached(run: &Run, plan: &LayerPlan, cache: &Cache, layout: &Layout, options: &Options) -> Result<Option<Layer>> {
-    let Some(known) = cache.layer(&plan.recipe) else { return Ok(None) };
+pub(super) fn cached(run: &Run, layer: Named<'_>, cache: &Cache, layout: &Layout, options: &Options) -> Result<Option<Layer>> {
+    let Some(known) = cache.layer(layer.recipe) else { return Ok(None) };
     if layout.has(&known.descriptor)? {
-        run.events.start(plan.label.as_str(), Some(plan.content.bytes())).advance(plan.content.bytes());
+        run.events.start(layer.label, Some(layer.bytes)).advance(layer.bytes);
         return Ok(Some(known.layer()));
     }
-    if !from_holder(run, plan, &known, layout, options)? {
+    if !from_holder(run, layer.label, &known, layout, options)? {
         return Ok(None);
     }
     // The next build looks here first; if this cannot be remembered, it looks where this one did.
-    let _ = cache.keep_layer(&plan.recipe, &known.layer(), &absolute(layout.path()));
+    let _ = cache.keep_layer(layer.recipe, &known.layer(), &absolute(layout.path()));
     Ok(Some(known.layer()))
+}
+
+/// A layer to look for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named<'a> {
+    /// For progress.
+    pub(super) label: &'a str,
+    /// What would have to be read for it.
+    pub(super) bytes: u64,
+    /// What it is made of.
+    pub(super) recipe: &'a Recipe,
 }
 
 /// Whether a build into `layout` would find the layer and read no source file, as far as names and sizes tell.
@@ -58,14 +71,14 @@ pub fn is_known(plan: &LayerPlan, cache: &Cache, layout: Option<&Layout>, option
 }
 
 /// Whether one of the layouts that held the layer had it undamaged, so that `layout` has it now.
-fn from_holder(run: &Run, plan: &LayerPlan, known: &Remembered, layout: &Layout, options: &Options) -> Result<bool> {
+fn from_holder(run: &Run, label: &str, known: &Remembered, layout: &Layout, options: &Options) -> Result<bool> {
     for holder in known.holders(options) {
-        match bring(run, &plan.label, &holder, layout, &known.descriptor) {
+        match bring(run, label, &holder, layout, &known.descriptor) {
             Ok(()) => return Ok(true),
             Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 let layer = known.descriptor.digest.short();
-                run.events.warn(format!("{}: layer {layer}, which an earlier build left in {}, is damaged there", plan.label, text::path(holder.path())));
+                run.events.warn(format!("{label}: layer {layer}, which an earlier build left in {}, is damaged there", text::path(holder.path())));
             }
             Err(_) => {}
         }

@@ -13,6 +13,7 @@ mod bytes;
 mod clock;
 mod command;
 mod context;
+mod dockerfile;
 mod ending;
 mod environment;
 mod failure;

@@ -6,12 +6,14 @@ mod ahead;
 pub mod cancel;
 pub mod events;
 pub mod pool;
+pub mod promise;
 pub mod timestamps;
 pub mod watched;
 
 pub use cancel::Cancel;
 pub use events::{Event, Events, Observer, Silent, Task};
 pub use pool::Pool;
+pub use promise::{Duty, Promise};
 pub use timestamps::{Clock, Timestamps};
 pub use watched::Watched;
 

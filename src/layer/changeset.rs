@@ -40,7 +40,7 @@ pub enum Node {
 #[derive(Debug)]
 pub struct SourceTree {
     /// The tree.
-    pub tree: Tree,
+    pub tree: Arc<Tree>,
     /// Owner, mode and the rest.
     pub rules: Rules,
 }
@@ -65,6 +65,8 @@ pub enum Modes {
     Keep,
     /// These bits for files; directories get 0755.
     Fixed(u32),
+    /// These bits, for directories too.
+    Exactly(u32),
 }
 
 /// Whom a file belongs to.
@@ -151,6 +153,7 @@ impl SourceTree {
             // The mode of a symbolic link means nothing; Linux shows 0777.
             _ if stat.is_symlink() => 0o777,
             Modes::Keep => stat.permissions(),
+            Modes::Exactly(mode) => mode,
             Modes::Fixed(mode) if stat.is_file() => mode,
             Modes::Normal | Modes::Fixed(_) if stat.is_dir() || stat.permissions() & 0o100 != 0 => 0o755,
             Modes::Normal | Modes::Fixed(_) => 0o644,

@@ -1,34 +1,39 @@
 //! Building an image into one or more layouts and archives.
 
+mod dockerfile;
+mod report;
 mod staging;
 
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::build::dockerfile::spec::DockerfileSpec;
 use crate::build::place;
 use crate::build::spec::Level;
-use crate::build::{self, BuildPlan, BuildSpec, Built, Cache, Origin, Shape};
+use crate::build::{self, BuildPlan, BuildSpec, Built, BuiltLayer, Cache, Origin, Shape};
 use crate::copy::{self, CopyPlan, CopyRequest, How, Names, Platforms, Reading, Referrers, Wanted};
 use crate::error::{Error, Result};
 use crate::exec::Run;
 use crate::fsio::Target;
 use crate::spec::name::ImageName;
-use crate::spec::{Descriptor, Digest, ImageIndex, Platform, Selector, json};
+use crate::spec::{Descriptor, ImageIndex, Platform, Selector, json};
 use crate::store::layout::{Layout, Options};
 use crate::store::transport::{self, LAYOUT};
 use crate::store::{Destination as _, Location, Sharing, Source};
 
+pub use report::{BuildPlanReport, BuildReport, ImageReport, LayerPlanReport, LayerReport, PlatformPlanReport};
 use staging::Staging;
 
 /// What to build and where to.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct BuildRequest {
-    /// The image.
+    /// The image. Where there is a Dockerfile, what stands upon the image that it makes.
     pub spec: BuildSpec,
+    /// The Dockerfile, where the image is made by one.
+    pub dockerfile: Option<DockerfileSpec>,
     /// The platform of this machine, for specifications that name none.
     pub host: Platform,
     /// The layouts and archives to write.
@@ -63,122 +68,36 @@ pub enum OutputNames {
     Only(ImageName),
 }
 
-/// What was built.
-#[derive(Clone, Debug, Serialize)]
-pub struct BuildReport {
-    /// Digest of what the names stand on.
-    pub digest: Digest,
-    /// Its media type.
-    pub media_type: String,
-    /// The names.
-    pub names: Vec<String>,
-    /// The layouts and archives.
-    pub outputs: Vec<String>,
-    /// The images, in the order of the index.
-    pub images: Vec<ImageReport>,
-    /// The layers that were made or taken from the cache, each once.
-    pub layers: Vec<LayerReport>,
-}
-
-/// One platform's image.
-#[derive(Clone, Debug, Serialize)]
-pub struct ImageReport {
-    /// The platform.
-    pub platform: String,
-    /// Digest of the manifest.
-    pub digest: Digest,
-    /// Number of layers, the base's included.
-    pub layers: usize,
-    /// Number of layers of the base.
-    pub base_layers: usize,
-    /// Bytes of all layers as stored.
-    pub size: u64,
-}
-
-/// One layer.
-#[derive(Clone, Debug, Serialize)]
-pub struct LayerReport {
-    /// What it is.
-    pub label: String,
-    /// Digest of the blob.
-    pub digest: Digest,
-    /// Digest of the tar.
-    pub diff_id: Digest,
-    /// Bytes of the blob.
-    pub size: u64,
-    /// Bytes of the tar.
-    pub uncompressed: u64,
-    /// Bytes of the blob that were taken over from an earlier one.
-    pub reused: u64,
-    /// Whether the cache knew the whole layer, so that no file was read.
-    pub cached: bool,
-}
-
-/// What would be built.
-#[derive(Clone, Debug, Serialize)]
-pub struct BuildPlanReport {
-    /// The names.
-    pub names: Vec<String>,
-    /// The layouts and archives that would be written.
-    pub outputs: Vec<String>,
-    /// The platforms, in order.
-    pub platforms: Vec<PlatformPlanReport>,
-    /// The layers that would be made, each once.
-    pub layers: Vec<LayerPlanReport>,
-    /// How layers would be compressed.
-    pub compression: String,
-}
-
-/// One platform that would be built.
-#[derive(Clone, Debug, Serialize)]
-pub struct PlatformPlanReport {
-    /// The platform.
-    pub platform: String,
-    /// The manifest that it stands upon.
-    pub base: Option<Digest>,
-    /// Layers of the base.
-    pub base_layers: usize,
-    /// Positions in the list of layers.
-    pub layers: Vec<usize>,
-}
-
-/// One layer that would be made.
-#[derive(Clone, Debug, Serialize)]
-pub struct LayerPlanReport {
-    /// What it is.
-    pub label: String,
-    /// Number of entries; not known for an archive before it is read.
-    pub entries: Option<usize>,
-    /// Bytes to read.
-    pub bytes: u64,
-    /// Whether the cache knows it and a layout still has it.
-    pub cached: bool,
-}
-
 /// Says what would be built. Reads names and sizes and writes nothing.
 pub fn plan(run: &Run, request: &BuildRequest) -> Result<BuildPlanReport> {
-    let (names, plan) = prepare(run, request)?;
+    let prepared = prepare(run, request)?;
     let layout = request.outputs.iter().find(|output| output.is_layout());
     let layout = layout.and_then(|output| Layout::open(output.location.path(), request.options.clone()).ok());
-    let known = |layer, cache| build::is_known(layer, cache, layout.as_ref(), &request.options);
-    let layers = plan.layers.iter().map(|layer| LayerPlanReport {
-        label: layer.label.clone(),
-        entries: layer.content.entries(),
-        bytes: layer.content.bytes(),
-        cached: request.cache.as_ref().is_some_and(|cache| known(layer, cache)),
-    });
-    let platforms = plan.platforms.iter().map(|platform| PlatformPlanReport {
-        platform: platform.platform.to_string(),
-        base: platform.base.as_ref().map(|base| base.manifest.digest.clone()),
-        base_layers: platform.base.as_ref().map_or(0, |base| base.layers.len()),
-        layers: platform.layers.clone(),
-    });
+    let (platforms, layers) = match &prepared.what {
+        What::Spec(plan) => {
+            let known = |layer, cache| build::is_known(layer, cache, layout.as_ref(), &request.options);
+            let layers = plan.layers.iter().map(|layer| LayerPlanReport {
+                label: layer.label.clone(),
+                entries: layer.content.entries(),
+                bytes: Some(layer.content.bytes()),
+                cached: Some(request.cache.as_ref().is_some_and(|cache| known(layer, cache))),
+            });
+            let platforms = plan.platforms.iter().map(|platform| PlatformPlanReport {
+                platform: platform.platform.to_string(),
+                base: platform.base.as_ref().and_then(|base| base.origin.as_ref()).map(|base| base.digest.clone()),
+                base_layers: platform.base.as_ref().map_or(0, |base| base.layers.len()),
+                layers: platform.layers.clone(),
+            });
+            (platforms.collect(), layers.collect())
+        }
+        What::Dockerfile(plan) => dockerfile::plan_report(plan, &prepared.platforms),
+    };
     Ok(BuildPlanReport {
-        names: all_names(&names, &request.outputs),
+        names: all_names(&prepared.names, &request.outputs),
         outputs: locations(&request.outputs),
-        platforms: platforms.collect(),
-        layers: layers.collect(),
-        compression: plan.codec.to_string(),
+        platforms,
+        layers,
+        compression: request.spec.compression.unwrap_or_default().to_string(),
     })
 }
 
@@ -192,7 +111,8 @@ pub fn execute(run: &Run, request: &BuildRequest) -> Result<BuildReport> {
     if request.outputs.is_empty() {
         return Err(Error::usage("there is nothing to write to").hint("add an output: -o oci:DIR"));
     }
-    let (names, plan) = prepare(run, request)?;
+    let prepared = prepare(run, request)?;
+    let names = &prepared.names;
     let (layouts, archives): (Vec<&Output>, Vec<&Output>) = request.outputs.iter().partition(|output| output.is_layout());
     for output in &archives {
         // What cannot be written is known before anything is built.
@@ -200,45 +120,65 @@ pub fn execute(run: &Run, request: &BuildRequest) -> Result<BuildReport> {
     }
     let mut metadata_file = request.metadata_file.as_deref().map(metadata_target).transpose()?;
     let mut describe = |built: &Built| match &mut metadata_file {
-        Some(file) => file.fill(&json::canonical(&metadata(built, request, &names))?, 0o644),
+        Some(file) => file.fill(&json::canonical(&metadata(built, request, names))?, 0o644),
         None => Ok(()),
     };
-    let built = match layouts.split_first() {
+    let (built, made) = match layouts.split_first() {
         Some((first, others)) => {
-            let (built, layouts) = into_layouts(run, request, &plan, &names, (first, others), &archives)?;
+            let (built, made, layouts) = into_layouts(run, request, &prepared, (first, others), &archives)?;
             describe(&built)?;
             run.cancel.check()?;
             for (layout, output) in &layouts {
-                let entries: Vec<Descriptor> = output.names(&names).iter().map(|name| named(&built.root, name)).collect();
+                let entries: Vec<Descriptor> = output.names(names).iter().map(|name| named(&built.root, name)).collect();
                 layout.commit(&entries)?;
             }
-            built
+            (built, made)
         }
         None => {
             let staging = Staging::create(staging_place(&archives, &request.options), &request.options)?;
             let cache = request.cache.as_ref().map(Cache::unfed);
-            let built = build::execute(run, &plan, request.shape, staging.layout(), cache.as_ref(), &request.options)?;
+            let (built, made) = make(run, request, &prepared, staging.layout(), cache.as_ref())?;
             describe(&built)?;
-            archives.iter().try_for_each(|output| pack(run, request, staging.layout(), &built, output, &names))?;
-            built
+            archives.iter().try_for_each(|output| pack(run, request, staging.layout(), &built, output, names))?;
+            (built, made)
         }
     };
-    let report = report(request, &plan, &built, &names);
+    let report = report(request, made, &built, names);
     if let Some(file) = metadata_file {
         file.show(&run.cancel)?;
     }
     Ok(report)
 }
 
+/// Builds into a layout, and says of each layer that was made what it is.
+fn make(run: &Run, request: &BuildRequest, prepared: &Prepared, layout: &Layout, cache: Option<&Cache>) -> Result<(Built, Vec<LayerReport>)> {
+    let execute = |plan: &BuildPlan| {
+        let built = build::execute(run, plan, request.shape, layout, cache, &request.options)?;
+        let layers = plan.layers.iter().zip(&built.layers).map(|(plan, layer)| layer_report(&plan.label, layer)).collect::<Vec<_>>();
+        Ok((built, layers))
+    };
+    match &prepared.what {
+        What::Spec(plan) => execute(plan),
+        What::Dockerfile(plan) => {
+            let stages = dockerfile::Stages::build(run, request, plan, layout)?;
+            let upon = build::plan_upon(run, &request.spec, &prepared.platforms, stages.images(request))?;
+            let (built, layers) = execute(&upon)?;
+            Ok((built, stages.report().into_iter().chain(layers).collect()))
+        }
+    }
+}
+
+/// The layouts among the outputs, opened.
+type Layouts<'a> = Vec<(Layout, &'a Output)>;
+
 /// Builds into the first layout and brings the image from there to everywhere else. The layouts have no names for it yet.
 fn into_layouts<'a>(
     run: &Run,
     request: &BuildRequest,
-    plan: &BuildPlan,
-    names: &[ImageName],
+    prepared: &Prepared,
     (first, others): (&'a Output, &[&'a Output]),
     archives: &[&Output],
-) -> Result<(Built, Vec<(Layout, &'a Output)>)> {
+) -> Result<(Built, Vec<LayerReport>, Layouts<'a>)> {
     let mut layouts = Vec::new();
     for output in std::iter::once(first).chain(others.iter().copied()) {
         let layout = Layout::ensure(output.location.path(), request.options.clone())?;
@@ -246,12 +186,12 @@ fn into_layouts<'a>(
         layout.index()?;
         layouts.push((layout, output));
     }
-    let built = build::execute(run, plan, request.shape, &layouts[0].0, request.cache.as_ref(), &request.options)?;
+    let (built, made) = make(run, request, prepared, &layouts[0].0, request.cache.as_ref())?;
     for (layout, output) in &layouts[1..] {
         copy(run, &built, &layouts[0].0, layout).map_err(|error| error.context(format!("cannot copy the image to {}", output.shown())))?;
     }
-    archives.iter().try_for_each(|output| pack(run, request, &layouts[0].0, &built, output, names))?;
-    Ok((built, layouts))
+    archives.iter().try_for_each(|output| pack(run, request, &layouts[0].0, &built, output, &prepared.names))?;
+    Ok((built, made, layouts))
 }
 
 /// Copies the image without its names. What is shared is read before, because some of it may have been in the first layout before this build.
@@ -341,20 +281,34 @@ fn named(root: &Descriptor, name: &ImageName) -> Descriptor {
     entry
 }
 
-fn prepare(run: &Run, request: &BuildRequest) -> Result<(Vec<ImageName>, BuildPlan)> {
+/// What is known before anything is written.
+struct Prepared {
+    names: Vec<ImageName>,
+    platforms: Vec<Platform>,
+    what: What,
+}
+
+enum What {
+    Spec(Box<BuildPlan>),
+    Dockerfile(build::dockerfile::plan::Plan),
+}
+
+fn prepare(run: &Run, request: &BuildRequest) -> Result<Prepared> {
     let names = names(&request.spec)?;
-    let host = [request.host.clone()];
     let platforms = match request.spec.platforms.as_slice() {
         [] => {
             let warning = format!("no platform is given, so the image is for that of this machine, {}", request.host);
             run.events.warn(warning + "; `platforms` in the file or --platform makes it the same on every machine");
-            host.as_slice()
+            vec![request.host.clone()]
         }
-        given => given,
+        given => given.to_vec(),
     };
-    check_annotations(run, &request.spec, platforms, request.shape)?;
-    let plan = build::plan(run, &request.spec, platforms, &request.options)?;
-    Ok((names, plan))
+    check_annotations(run, &request.spec, &platforms, request.shape)?;
+    let what = match &request.dockerfile {
+        None => What::Spec(Box::new(build::plan(run, &request.spec, &platforms, &request.options)?)),
+        Some(spec) => What::Dockerfile(dockerfile::plan(run, spec, &platforms, &request.options)?),
+    };
+    Ok(Prepared { names, platforms, what })
 }
 
 /// The names that the specification gives, at least one.
@@ -405,7 +359,19 @@ fn check_annotations(run: &Run, spec: &BuildSpec, platforms: &[Platform], shape:
     Ok(())
 }
 
-fn report(request: &BuildRequest, plan: &BuildPlan, built: &Built, names: &[ImageName]) -> BuildReport {
+fn layer_report(label: &str, built: &BuiltLayer) -> LayerReport {
+    LayerReport {
+        label: label.to_owned(),
+        digest: built.layer.descriptor.digest.clone(),
+        diff_id: built.layer.diff_id.0.clone(),
+        size: built.layer.descriptor.size,
+        uncompressed: built.layer.uncompressed,
+        reused: built.layer.reused,
+        cached: built.origin == Origin::Cached,
+    }
+}
+
+fn report(request: &BuildRequest, layers: Vec<LayerReport>, built: &Built, names: &[ImageName]) -> BuildReport {
     let images = built.images.iter().map(|image| ImageReport {
         platform: image.platform.to_string(),
         digest: image.manifest.digest.clone(),
@@ -413,22 +379,13 @@ fn report(request: &BuildRequest, plan: &BuildPlan, built: &Built, names: &[Imag
         base_layers: image.base_layers,
         size: image.layers.iter().map(|layer| layer.size).sum(),
     });
-    let layers = plan.layers.iter().zip(&built.layers).map(|(plan, built)| LayerReport {
-        label: plan.label.clone(),
-        digest: built.layer.descriptor.digest.clone(),
-        diff_id: built.layer.diff_id.0.clone(),
-        size: built.layer.descriptor.size,
-        uncompressed: built.layer.uncompressed,
-        reused: built.layer.reused,
-        cached: built.origin == Origin::Cached,
-    });
     BuildReport {
         digest: built.root.digest.clone(),
         media_type: built.root.media_type.to_string(),
         names: all_names(names, &request.outputs),
         outputs: locations(&request.outputs),
         images: images.collect(),
-        layers: layers.collect(),
+        layers,
     }
 }
 

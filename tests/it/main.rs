@@ -18,6 +18,8 @@ mod concurrency;
 mod copy;
 mod determinism;
 mod diff;
+mod dockerfile;
+mod dockerfile_refused;
 mod edit;
 mod faults;
 mod gc;

@@ -1,15 +1,16 @@
 //! `larder build`.
 
-use std::ffi::OsString;
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::build::dockerfile::spec::DockerfileSpec;
 use crate::build::place::{At, Place};
 use crate::build::spec::{BaseSpec, BuildSpec};
 use crate::build::{Cache, Shape, file, platforms};
 use crate::cli::context::Context;
+use crate::cli::dockerfile::{self, DockerfileFlags, is_dockerfile};
 use crate::cli::layers::LayerFlags;
 use crate::cli::output::Report;
 use crate::cli::settings::SettingFlags;
@@ -26,21 +27,22 @@ use crate::store::location::Location;
 
 /// Builds an image for one or more platforms into an OCI image layout or an archive
 ///
-/// What to build comes from CONTEXT/larder.toml, from flags, or from both: flags replace or add to what the file says.
-/// Layers from flags stand above those of the file: --rootfs first, then --tar, then one layer with everything from --copy.
+/// What to build comes from CONTEXT/larder.toml, else from CONTEXT/Dockerfile or CONTEXT/Containerfile, from flags, or from both: flags replace or add
+/// to what the file says. Layers from flags stand above those of the file: --rootfs first, then --tar, then one layer with everything from --copy.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   larder build testdata/hello -o oci:hello.oci
   larder build --copy dist/{arch}/=/usr/local/bin/ --entrypoint /usr/local/bin/hello \\
       --platform linux/amd64,linux/arm64 -t hello:1 -o oci:out
+  larder build -f Dockerfile --base oci:bases --platform linux/amd64,linux/arm64 -t app:1 -o oci:out .
   larder build testdata/hello -o oci-archive:hello.tar
   larder build testdata/hello -o docker-archive:- | podman load")]
 pub(crate) struct Args {
-    /// Directory with the larder.toml; source paths are relative to it
+    /// Directory with the larder.toml or the Dockerfile; source paths are relative to it
     #[arg(value_name = "CONTEXT", default_value = ".")]
     context: PathBuf,
-    /// The specification, where it is not CONTEXT/larder.toml
+    /// The file, where it is not CONTEXT/larder.toml or CONTEXT/Dockerfile; one with Dockerfile or Containerfile in its name is a Dockerfile
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Layout or archive to write; a NAME is given there, instead of the file's tags or besides those of --tag; may be repeated
@@ -52,9 +54,9 @@ pub(crate) struct Args {
     /// Platforms to build for, in the order of the index, instead of the file's; without any it is that of this machine; may be repeated
     #[arg(long, value_name = "OS/ARCH[/VARIANT],…")]
     platform: Vec<String>,
-    /// Image in a layout to build upon
+    /// Image in a layout to build upon; for a Dockerfile a layout, or one image of it, in which FROM finds images, and may be repeated
     #[arg(long, value_name = "oci:DIR[:NAME]")]
-    base: Option<String>,
+    base: Vec<String>,
     #[command(flatten)]
     layers: LayerFlags,
     #[command(flatten)]
@@ -80,6 +82,8 @@ pub(crate) struct Args {
     /// Prints what would be built, and writes nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    dockerfile: DockerfileFlags,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
@@ -108,7 +112,11 @@ fn request(args: Args, context: &Context) -> Result<BuildRequest> {
     };
     let shape = if args.index { Shape::Index } else { Shape::Fitting };
     let metadata_file = args.metadata_file.clone();
-    Ok(BuildRequest { spec: spec(args, &host)?, host, outputs, shape, cache, metadata_file, options: context.layout_options() })
+    if args.dockerfile.pulls() {
+        context.run.events.warn("--pull changes nothing: bases come from layouts, and nothing is ever downloaded");
+    }
+    let (spec, dockerfile) = spec(args, &host)?;
+    Ok(BuildRequest { spec, dockerfile, host, outputs, shape, cache, metadata_file, options: context.layout_options() })
 }
 
 fn output(written: &str, args: &Args) -> Result<Output> {
@@ -126,8 +134,14 @@ fn output(written: &str, args: &Args) -> Result<Output> {
 }
 
 /// The file's specification with the flags on top.
-fn spec(args: Args, host: &Platform) -> Result<BuildSpec> {
-    let mut spec = read_file(&args)?;
+fn spec(args: Args, host: &Platform) -> Result<(BuildSpec, Option<DockerfileSpec>)> {
+    let (mut spec, dockerfile) = match read_file(&args)? {
+        Read::Spec(spec) => (*spec, None),
+        Read::Dockerfile(path, content) => {
+            let dockerfile = args.dockerfile.spec(&path, content, &args.context, &args.base, host)?;
+            (BuildSpec { context: args.context.clone(), ..BuildSpec::default() }, Some(dockerfile))
+        }
+    };
     if let Some(first) = args.platform.first() {
         let place = Place::flag(format!("--platform {first}"));
         let wanted = Platform::parse_list_with(&args.platform.join(","), host).map_err(|error| place.wrap(error, "cannot build for this"))?;
@@ -137,9 +151,8 @@ fn spec(args: Args, host: &Platform) -> Result<BuildSpec> {
     if !args.tag.is_empty() {
         spec.tags = args.tag.iter().map(|tag| At::new(full_name(tag, spec.name.is_some()), Place::flag(format!("--tag {tag}")))).collect();
     }
-    if let Some(base) = &args.base {
-        let location = At::new(base.clone(), Place::flag(format!("--base {base}")));
-        spec.base = Some(BaseSpec { location, relative_to: PathBuf::new() });
+    if dockerfile.is_none() {
+        base(&args, &mut spec)?;
     }
     spec.compression = args.compression.or(spec.compression);
     spec.layers.extend(args.layers.specs()?);
@@ -147,12 +160,33 @@ fn spec(args: Args, host: &Platform) -> Result<BuildSpec> {
     for written in &args.annotation {
         spec.annotations.extend(annotation::set(written)?);
     }
-    if spec.layers.is_empty() && spec.base.is_none() {
+    if spec.layers.is_empty() && spec.base.is_none() && dockerfile.is_none() {
         return Err(
             Error::usage("there is nothing to build: no layer and no base").hint("add --copy SRC=DEST, --rootfs DIR or --tar FILE, or write a larder.toml")
         );
     }
-    Ok(spec)
+    Ok((spec, dockerfile))
+}
+
+/// The base of a build that no Dockerfile describes: one, and no flags that only a Dockerfile has a use for.
+fn base(args: &Args, spec: &mut BuildSpec) -> Result<()> {
+    let at = |base: &String| At::new(base.clone(), Place::flag(format!("--base {base}")));
+    if let Some(flag) = args.dockerfile.first() {
+        return Err(Place::flag(flag).usage("goes with a Dockerfile, and this build has none"));
+    }
+    match args.base.as_slice() {
+        [] => {}
+        [base] => spec.base = Some(BaseSpec { location: at(base), relative_to: PathBuf::new() }),
+        [_, second, ..] => return Err(at(second).place.usage("an image stands upon one base; only a Dockerfile looks for images in several")),
+    }
+    Ok(())
+}
+
+/// What a build is described by.
+enum Read {
+    Spec(Box<BuildSpec>),
+    /// A Dockerfile, and its text.
+    Dockerfile(PathBuf, String),
 }
 
 /// As docker reads `-t`: a bare word is a repository, unless the file has one; then it is a tag of that.
@@ -160,39 +194,45 @@ fn full_name(tag: &str, has_name: bool) -> String {
     if has_name || tag.contains([':', '@']) { tag.to_owned() } else { format!("{tag}:latest") }
 }
 
-fn read_file(args: &Args) -> Result<BuildSpec> {
+fn read_file(args: &Args) -> Result<Read> {
     let path = args.file.clone().unwrap_or_else(|| args.context.join(file::FILE_NAME));
-    let name = path.file_name().map(OsString::from).unwrap_or_default();
-    if name.to_string_lossy().to_lowercase().ends_with("file") {
-        return Err(dockerfile(&path));
+    if is_dockerfile(&path) {
+        return read_dockerfile(path);
     }
     match read_specification(&path) {
-        Ok(bytes) => {
-            let shown = text::path(&path).into_owned();
-            let content = std::str::from_utf8(&bytes).map_err(|_| Error::usage(format!("{shown} is not UTF-8 text")).subject(&shown))?;
-            file::parse(&shown, content, &args.context)
-        }
+        Ok(bytes) => file::parse(&text::path(&path), &utf8(&path, bytes)?, &args.context).map(|spec| Read::Spec(Box::new(spec))),
         Err(error) if error.kind() == ErrorKind::NotFound && args.file.is_none() => {
             if !args.context.is_dir() {
                 return Err(Error::not_found(format!("the context {} is not a directory", text::path(&args.context))).subject(text::path(&args.context)));
             }
-            if !args.layers.is_empty() || args.base.is_some() {
-                return Ok(BuildSpec { context: args.context.clone(), ..BuildSpec::default() });
+            if let Some(found) = dockerfile::find(&args.context) {
+                return read_dockerfile(found);
             }
-            if let Some(found) = ["Dockerfile", "Containerfile"].iter().map(|name| args.context.join(name)).find(|path| path.exists()) {
-                return Err(dockerfile(&found));
+            if !args.layers.is_empty() || !args.base.is_empty() {
+                return Ok(Read::Spec(Box::new(BuildSpec { context: args.context.clone(), ..BuildSpec::default() })));
             }
-            Err(Error::not_found(format!("{} does not exist", text::path(&path))).hint("write one, or say what to build with --copy, --rootfs or --tar"))
+            let hint = "write one, or a Dockerfile, or say what to build with --copy, --rootfs or --tar";
+            Err(Error::not_found(format!("{} does not exist", text::path(&path))).hint(hint))
         }
         Err(error) => Err(error),
     }
+}
+
+fn read_dockerfile(path: PathBuf) -> Result<Read> {
+    let content = utf8(&path, read_specification(&path)?)?;
+    Ok(Read::Dockerfile(path, content))
+}
+
+fn utf8(path: &Path, bytes: Vec<u8>) -> Result<String> {
+    let shown = text::path(path).into_owned();
+    String::from_utf8(bytes).map_err(|_| Error::usage(format!("{shown} is not UTF-8 text")).subject(&shown))
 }
 
 /// What people write to say that there is no specification, also where a larder.toml lies.
 const NOTHING: &str = "/dev/null";
 
 /// The bytes of a regular file; whatever else has the name is refused without waiting for it.
-fn read_specification(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read_specification(path: &Path) -> Result<Vec<u8>> {
     if path == Path::new(NOTHING) {
         return Ok(Vec::new());
     }
@@ -207,12 +247,6 @@ fn read_specification(path: &Path) -> Result<Vec<u8>> {
         return Err(Error::usage(message).subject(text::path(path)).hint("put large files beside it and copy them"));
     }
     Ok(bytes)
-}
-
-fn dockerfile(path: &Path) -> Error {
-    Error::unsupported(format!("{}: this version builds from larder.toml and from flags, not from Dockerfiles", text::path(path)))
-        .subject(text::path(path))
-        .hint("describe the image in a larder.toml, or build it elsewhere and use it as a base")
 }
 
 /// The result, as a person reads it.
@@ -255,8 +289,9 @@ impl Report for PlanText {
             Table::new([("LAYER", Align::Left), ("ENTRIES", Align::Right), ("READ", Align::Right), ("STATE", Align::Left), ("CONTENT", Align::Left)]);
         for (index, layer) in plan.layers.iter().enumerate() {
             let entries = layer.entries.map_or_else(|| "?".to_owned(), |entries| entries.to_string());
-            let state = if layer.cached { "unchanged" } else { "to build" };
-            layers.row([&format!("#{}", index + 1), &entries, &bytes::size(layer.bytes), state, &layer.label]);
+            let state = layer.cached.map_or("?", |cached| if cached { "unchanged" } else { "to build" });
+            let read = layer.bytes.map_or_else(|| "?".to_owned(), bytes::size);
+            layers.row([&format!("#{}", index + 1), &entries, &read, state, &layer.label]);
         }
         layers.write(out)?;
         writeln!(out)?;

@@ -174,7 +174,14 @@ impl Painter<'_> {
             let (size, media) = (&sizes[position], &media[position]);
             let diff_id = layer.diff_id.as_ref().map(|diff_id| format!("  diff {}", diff_id.0.short())).unwrap_or_default();
             let shared = if layer.used_by > 1 { format!("  shared by {}", layer.used_by) } else { String::new() };
-            let comment = layer.comment.as_deref().or(layer.created_by.as_deref()).map(|comment| format!("  {}", cut(comment))).unwrap_or_default();
+            // What BuildKit and Dockerfile builds of larder write as the comment says nothing of the layer.
+            let comment = layer
+                .comment
+                .as_deref()
+                .filter(|comment| !comment.starts_with("buildkit."))
+                .or(layer.created_by.as_deref())
+                .map(|comment| format!("  {}", cut(comment)))
+                .unwrap_or_default();
             let problem = self.problem(&layer.content);
             let line = format!("layer {number:>number_width$}  {digest}  {size:>size_width$}  {media:<media_width$}{diff_id}{shared}{comment}{problem}");
             let mut tree = Tree::new(line);

@@ -25,6 +25,8 @@ use crate::error::Result;
 use super::context::Context;
 use super::ending::Ending;
 
+pub(crate) use build::read_specification;
+
 macro_rules! commands {
     ($($(#[$condition:meta])* $variant:ident => $module:ident,)*) => {
         /// One variant per command, in the order of `larder --help`. Boxed, because some commands have many options and others few.

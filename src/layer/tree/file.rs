@@ -1,6 +1,7 @@
 //! Regular files of a tree, read exactly as long as the walk said.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::IoSliceMut;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -40,6 +41,11 @@ impl SourceFile {
             return Err(changed(&place()));
         }
         Ok(SourceFile { fd, root: root.clone(), path: found.path.clone(), stat: now, left: now.size, at_end: false })
+    }
+
+    /// The open file, for who reads it at offsets and looks whether it changed.
+    pub fn into_file(self) -> File {
+        File::from(self.fd)
     }
 
     /// Bytes that are still to be read.

@@ -8,6 +8,7 @@ pub(crate) mod authority;
 pub(crate) mod bomb;
 pub(crate) mod bundle;
 pub(crate) mod context;
+pub(crate) mod dockerfile;
 pub(crate) mod everything;
 pub(crate) mod foreign;
 pub(crate) mod forge;

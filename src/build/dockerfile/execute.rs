@@ -1,0 +1,222 @@
+//! Carrying a plan out: every stage that is needed, several at once, each step after those before it.
+//!
+//! Layers are made in a layout that is work space: the cache, or a directory for a while. What a step comes to is decided by the files of its stage as the steps
+//! before made them, held in memory, and by its sources. Nothing of a stage is on a disk but its layers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::bases::{BaseImage, ContextSource};
+use super::content::StageLayer;
+use super::copy::Planned;
+use super::files::{self, Files};
+use super::listing::Listing;
+use super::plan::{Plan, StageBase};
+use super::spec::DockerfileSpec;
+use super::stage;
+use crate::build::cache::Cache;
+use crate::build::execute::BuiltLayer;
+use crate::error::Result;
+use crate::exec::{Duty, Promise, Run};
+use crate::layer::tree::Tree;
+use crate::layer::{Codec, Reuse};
+use crate::spec::config::{History, ImageConfig};
+use crate::store::layout::{Layout, Options};
+
+/// What everything happens with.
+pub struct Engine<'a> {
+    /// How it runs.
+    pub run: &'a Run,
+    /// What was asked for.
+    pub spec: &'a DockerfileSpec,
+    /// What is to be done.
+    pub plan: &'a Plan,
+    /// How layers are compressed.
+    pub codec: Codec,
+    /// Where layers are made.
+    pub work: &'a Arc<Layout>,
+    /// What earlier builds knew, if it is to be used.
+    pub cache: Option<&'a Cache>,
+    /// How layouts are opened.
+    pub options: &'a Options,
+}
+
+/// What was built.
+#[derive(Debug)]
+pub struct Built {
+    /// For each platform of the plan the image of its target.
+    pub images: Vec<TargetImage>,
+    /// The steps of all stages, in the order of the plan.
+    pub steps: Vec<BuiltStep>,
+}
+
+/// The image of a stage.
+#[derive(Clone, Debug)]
+pub struct TargetImage {
+    /// Its config, complete.
+    pub config: ImageConfig,
+    /// Its layers, bottom first, each with the layout that has it.
+    pub layers: Vec<TargetLayer>,
+    /// What it stands upon in the end.
+    pub base: Option<Arc<BaseImage>>,
+}
+
+/// A layer of an image, and where it is.
+#[derive(Clone, Debug)]
+pub struct TargetLayer {
+    /// The blob.
+    pub descriptor: crate::spec::Descriptor,
+    /// The layout that has it.
+    pub layout: Arc<Layout>,
+}
+
+/// A step that was done.
+#[derive(Clone, Debug)]
+pub struct BuiltStep {
+    /// What it is called.
+    pub label: String,
+    /// The layer that it made; none where nothing changed.
+    pub layer: Option<BuiltLayer>,
+}
+
+/// Builds all stages of the plan. A failure is that of the first step, in the order of the plan, that failed.
+pub fn execute(engine: &Engine<'_>) -> Result<Built> {
+    let stages = &engine.plan.stages;
+    let (promises, duties): (Vec<_>, Vec<_>) = stages.iter().map(|_| Promise::new()).unzip();
+    let shared = Shared { contexts: Contexts::open(engine.spec)?, reuse: Reuse::default(), layers: Mutex::default(), stages: promises };
+    // A stage waits only for stages before it, and those are begun before it.
+    let work = duties.into_iter().enumerate().collect();
+    let done = engine.run.pool.concurrently(work, |(position, duty): (usize, Duty<StageDone>)| {
+        engine.run.cancel.check()?;
+        Ok(duty.keep(stage::build(engine, &shared, position)?))
+    })?;
+    let images = engine.plan.targets.iter().map(|target| image(engine, *target, &done[*target])).collect();
+    if let Some(cache) = engine.cache {
+        cache.trim();
+    }
+    Ok(Built { images, steps: done.iter().flat_map(|stage| stage.steps.iter().cloned()).collect() })
+}
+
+fn image(engine: &Engine<'_>, position: usize, done: &StageDone) -> TargetImage {
+    let diff_ids: Vec<_> = done.layers.iter().map(|layer| layer.of.diff_id.clone()).collect();
+    let mut config = engine.plan.stages[position].config.clone();
+    config.set_layers(&diff_ids, &done.history);
+    let layers = done.layers.iter().map(|layer| TargetLayer { descriptor: layer.of.descriptor.clone(), layout: layer.of.layout.clone() });
+    let mut at = position;
+    let base = loop {
+        match &engine.plan.stages[at].base {
+            StageBase::Scratch => break None,
+            StageBase::Image(image) => break Some(image.clone()),
+            StageBase::Stage(below) => at = *below,
+        }
+    };
+    TargetImage { config, layers: layers.collect(), base }
+}
+
+/// What the stages share while they are built.
+pub(super) struct Shared {
+    pub(super) contexts: Contexts,
+    pub(super) reuse: Reuse,
+    /// Layers that are being made, by what they are made of: two stages that need the same one make it once.
+    layers: Mutex<HashMap<[u8; 32], Promise<BuiltLayer>>>,
+    pub(super) stages: Vec<Promise<StageDone>>,
+}
+
+impl Shared {
+    /// The layer `key`, which `make` makes unless somebody does already. If that somebody fails, this one tries for itself.
+    pub(super) fn layer_once(&self, key: [u8; 32], make: impl FnOnce() -> Result<BuiltLayer>) -> Result<BuiltLayer> {
+        let (known, duty) = {
+            let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+            match layers.get(&key) {
+                Some(known) => (Some(known.clone()), None),
+                None => {
+                    let (promise, duty) = Promise::new();
+                    layers.insert(key, promise);
+                    (None, Some(duty))
+                }
+            }
+        };
+        if let Some(layer) = known.and_then(|known| known.wait().ok()) {
+            return Ok((*layer).clone());
+        }
+        let layer = make()?;
+        if let Some(duty) = duty {
+            duty.keep(layer.clone());
+        }
+        Ok(layer)
+    }
+}
+
+/// The directories that files are copied from.
+pub(super) struct Contexts {
+    main: Arc<Tree>,
+    named: Vec<Option<Arc<Tree>>>,
+}
+
+impl Contexts {
+    fn open(spec: &DockerfileSpec) -> Result<Self> {
+        let named = spec.contexts.iter().map(|context| match &context.source {
+            ContextSource::Directory(path) => {
+                let tree = Tree::open(path).map_err(|error| context.name.place.wrap(error, "cannot use this context"))?;
+                Ok(Some(Arc::new(tree)))
+            }
+            ContextSource::Layout(_) | ContextSource::Base(_) => Ok(None),
+        });
+        Ok(Contexts { main: Arc::new(Tree::open(&spec.context)?), named: named.collect::<Result<_>>()? })
+    }
+
+    /// The main context, or the one with a name at this position.
+    pub(super) fn tree(&self, named: Option<usize>) -> &Arc<Tree> {
+        named.and_then(|position| self.named.get(position)?.as_ref()).unwrap_or(&self.main)
+    }
+}
+
+/// A stage that is built.
+pub(super) struct StageDone {
+    pub(super) layers: Vec<Layered>,
+    pub(super) history: Vec<History>,
+    pub(super) steps: Vec<BuiltStep>,
+    /// Its files, once somebody needs them.
+    files: Mutex<Option<Arc<Files>>>,
+}
+
+/// A layer of a stage, with what is known of it without reading it.
+#[derive(Clone)]
+pub(super) struct Layered {
+    pub(super) of: StageLayer,
+    /// What it was made of in this build.
+    pub(super) planned: Option<Arc<Vec<Planned>>>,
+}
+
+impl StageDone {
+    pub(super) fn new(layers: Vec<Layered>, history: Vec<History>, steps: Vec<BuiltStep>, files: Option<Files>) -> Self {
+        StageDone { layers, history, steps, files: Mutex::new(files.map(Arc::new)) }
+    }
+
+    /// Its files.
+    pub(super) fn files(&self, engine: &Engine<'_>) -> Result<Arc<Files>> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(files) = &*files {
+            return Ok(files.clone());
+        }
+        let mut loaded = Files::default();
+        load(engine, &mut loaded, &self.layers, 0)?;
+        Ok(files.insert(Arc::new(loaded)).clone())
+    }
+}
+
+/// Applies the layers from position `from` on to `files`.
+pub(super) fn load(engine: &Engine<'_>, files: &mut Files, layers: &[Layered], from: usize) -> Result<()> {
+    let read = |layer: &Layered| match &layer.planned {
+        Some(planned) => files::listing_of(engine.run, planned),
+        None => {
+            let label = format!("read layer {}", layer.of.descriptor.digest.short());
+            Listing::of(engine.run, &label, &layer.of.layout, &layer.of.descriptor, &layer.of.diff_id, engine.cache)
+        }
+    };
+    let listings = engine.run.pool.concurrently(layers[from..].iter().collect(), read)?;
+    for (position, listing) in listings.iter().enumerate() {
+        files::apply(files, from + position, listing)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,279 @@
+//! Building one stage: its steps, one after the other.
+
+use std::sync::Arc;
+
+use super::content::{self, StageLayer};
+use super::copy::{self, Archives, Context, Copied, Planned, PlannedNode, Source, Work};
+use super::execute::{BuiltStep, Engine, Layered, Shared, StageDone, load};
+use super::files::{self, Files};
+use super::ignore::Ignore;
+use super::instruction::Mode;
+use super::listing::Listing;
+use super::owner::{self, Table};
+use super::plan::{Action, CopyPlan, SourceId, StageBase, StepPlan};
+use crate::build::cache::Lineage;
+use crate::build::execute::{BuiltLayer, Origin, remember, settle};
+use crate::build::place::At;
+use crate::build::recipe::{Recipe, Recorder};
+use crate::build::takeover::{self, Named};
+use crate::error::{ErrorKind, Result};
+use crate::layer::builder;
+use crate::layer::changeset::{Item, Node};
+use crate::layer::tree::Tree;
+use crate::spec::Algorithm;
+use crate::spec::config::History;
+
+/// The largest table of users that is looked into.
+const TABLE_BYTES: usize = 16 << 20;
+
+/// Builds the stage at `position` of the plan.
+pub(super) fn build(engine: &Engine<'_>, shared: &Shared, position: usize) -> Result<StageDone> {
+    let plan = &engine.plan.stages[position];
+    let (layers, mut history) = match &plan.base {
+        StageBase::Scratch => (Vec::new(), Vec::new()),
+        StageBase::Image(image) => {
+            let layers = image.layers.iter().zip(&image.diff_ids).map(|(descriptor, diff_id)| Layered {
+                of: StageLayer { descriptor: descriptor.clone(), diff_id: diff_id.clone(), layout: image.layout.clone() },
+                planned: None,
+            });
+            (layers.collect(), image.config.history())
+        }
+        StageBase::Stage(base) => {
+            let done = shared.stages[*base].wait()?;
+            (done.layers.clone(), done.history.clone())
+        }
+    };
+    let mut state = State { engine, shared, position, layers, files: None, loaded: 0 };
+    let mut steps = Vec::new();
+    for (number, step) in plan.steps.iter().enumerate() {
+        engine.run.cancel.check()?;
+        let label = engine.plan.label(position, number);
+        let layer = state.step(step, &label)?;
+        steps.push(BuiltStep { label, layer });
+    }
+    for entry in &plan.history {
+        let has_layer = entry.layer.is_some_and(|step| steps[step].layer.is_some());
+        history.push(History { empty_layer: !has_layer, ..entry.entry.clone() });
+    }
+    let files = state.files.filter(|_| state.loaded == state.layers.len());
+    Ok(StageDone::new(state.layers, history, steps, files))
+}
+
+/// A stage between two steps.
+struct State<'a> {
+    engine: &'a Engine<'a>,
+    shared: &'a Shared,
+    position: usize,
+    layers: Vec<Layered>,
+    /// What the first `loaded` layers make together, once somebody needed it.
+    files: Option<Files>,
+    loaded: usize,
+}
+
+/// What a step puts into the stage.
+struct Change {
+    copied: Copied,
+    recipe: Recipe,
+    /// What it has in common with its next version.
+    lineage: Lineage,
+}
+
+impl State<'_> {
+    fn step(&mut self, step: &StepPlan, label: &str) -> Result<Option<BuiltLayer>> {
+        match &step.action {
+            Action::Copy(plan) => self.copy(step, plan, label),
+            Action::Directory { path, user } => {
+                let owner = self.directory_owner(step, user)?;
+                let run = self.engine.run;
+                let items =
+                    copy::directories(run, self.files()?, path.as_bytes(), owner).map_err(|error| step.place.wrap(error, format!("cannot make `{path}`")))?;
+                let copied = Copied { items, archives: Vec::new() };
+                let recipe = self.recipe(&copied, &[], None);
+                let change = Change { copied, recipe, lineage: self.lineage(step) };
+                let work = self.engine.work;
+                self.add(step, label, change, |change| content::fetch(run, label, &[], change.copied.items.clone(), || work.scratch_file()))
+            }
+        }
+    }
+
+    fn copy(&mut self, step: &StepPlan, plan: &CopyPlan, label: &str) -> Result<Option<BuiltLayer>> {
+        let owner = plan.chown.as_ref().map(|chown| self.owner(chown)).transpose()?;
+        if plan.mode == Mode::Onto {
+            self.files()?;
+        }
+        let engine = self.engine;
+        let from = From::open(engine, self.shared, &plan.from)?;
+        let (source, tree) = from.source();
+        let work = Work { run: engine.run, plan, source: &*source, tree, owner };
+        let copied = copy::collect(&work, self.files.as_ref(), Archives::Noted)?;
+        let of_archives = (!copied.archives.is_empty()).then_some((plan, owner));
+        let recipe = self.recipe(&copied, from.layers(), of_archives);
+        let change = Change { copied, recipe, lineage: self.lineage(step) };
+        let files = self.files.take();
+        let layer = self.add(step, label, change, |change| {
+            let scratch = || engine.work.scratch_file();
+            let planned = match change.copied.archives.is_empty() {
+                true => change.copied.items.clone(),
+                false => copy::collect(&work, files.as_ref(), Archives::Read(&scratch))?.items,
+            };
+            content::fetch(engine.run, label, from.layers(), planned, scratch)
+        });
+        self.files = self.files.take().or(files);
+        layer
+    }
+
+    /// Adds the layer of a change, as somebody made it before or as it is made of `items`. A change of nothing adds none.
+    fn add(&mut self, step: &StepPlan, label: &str, change: Change, items: impl FnOnce(&Change) -> Result<Vec<Item>>) -> Result<Option<BuiltLayer>> {
+        if change.copied.items.is_empty() && change.copied.archives.is_empty() {
+            return Ok(None);
+        }
+        let engine = self.engine;
+        let built = self.shared.layer_once(change.recipe.key, || {
+            if let Some(known) = self.known(&change, label)? {
+                return Ok(BuiltLayer { layer: known, origin: Origin::Cached });
+            }
+            if let Some(cache) = engine.cache {
+                cache.load_chunks(change.lineage, &self.shared.reuse);
+            }
+            let settled = settle(engine.run, &change.recipe);
+            let items = items(&change)?;
+            let writer = engine.work.blob_writer(Algorithm::Sha256)?;
+            let layer = builder::build(engine.run, label, &items, engine.codec, Some(&self.shared.reuse), writer)?;
+            if let Some(cache) = engine.cache {
+                remember(engine.run, (&change.recipe, change.lineage), cache, engine.work, &layer, settled);
+            }
+            Ok(BuiltLayer { layer, origin: Origin::Built })
+        });
+        let built = built.map_err(|error| match error.kind() {
+            ErrorKind::Interrupted => error,
+            _ => step.place.wrap(error, "cannot make the layer of this step"),
+        })?;
+        let of = StageLayer { descriptor: built.layer.descriptor.clone(), diff_id: built.layer.diff_id.clone(), layout: engine.work.clone() };
+        let planned = change.copied.archives.is_empty().then(|| Arc::new(change.copied.items));
+        self.layers.push(Layered { of, planned });
+        Ok(Some(built))
+    }
+
+    fn known(&self, change: &Change, label: &str) -> Result<Option<crate::layer::Layer>> {
+        let Some(cache) = self.engine.cache else { return Ok(None) };
+        let bytes = change.copied.items.iter().map(Planned::size).sum::<u64>() + change.copied.archives.iter().map(|stat| stat.size).sum::<u64>();
+        takeover::cached(self.engine.run, Named { label, bytes, recipe: &change.recipe }, cache, self.engine.work, self.engine.options)
+    }
+
+    /// The files of the stage as they are now.
+    fn files(&mut self) -> Result<&Files> {
+        let mut files = match (self.files.take(), &self.engine.plan.stages[self.position].base) {
+            (Some(files), _) => files,
+            (None, StageBase::Stage(base)) => {
+                let below = self.shared.stages[*base].wait()?;
+                self.loaded = below.layers.len();
+                (*below.files(self.engine)?).clone()
+            }
+            (None, StageBase::Scratch | StageBase::Image(_)) => Files::default(),
+        };
+        load(self.engine, &mut files, &self.layers, self.loaded)?;
+        self.loaded = self.layers.len();
+        Ok(self.files.insert(files))
+    }
+
+    /// What the step comes to, as a hash. What is in archives depends on what is there before, and on the plan.
+    fn recipe(&self, copied: &Copied, from: &[StageLayer], of_archives: Option<(&CopyPlan, Option<(u32, u32)>)>) -> Recipe {
+        let mut recorder = Recorder::new(self.engine.codec, self.engine.run.timestamps);
+        let mut last = None;
+        for item in &copied.items {
+            match &item.node {
+                PlannedNode::Ready(node) => recorder.item(&item.path, node, &mut last),
+                PlannedNode::Content(entry, at) => {
+                    recorder.item(&item.path, &Node::Made(entry.clone(), Arc::default()), &mut last);
+                    recorder.text(&format!("{} {}", from[at.layer].diff_id, at.entry));
+                }
+            }
+        }
+        if let Some((plan, owner)) = of_archives {
+            recorder.text(&format!("archives {:?} {:?} {:?} {owner:?}", plan.to.value, plan.sources, plan.mode));
+            self.layers.iter().for_each(|layer| recorder.text(layer.of.diff_id.0.as_str()));
+            copied.archives.iter().for_each(|stat| recorder.stat(stat));
+        }
+        recorder.finish()
+    }
+
+    fn lineage(&self, step: &StepPlan) -> Lineage {
+        let mut hasher = blake3::Hasher::new_derive_key("larder step lineage 1");
+        let context = std::path::absolute(&self.engine.spec.context).unwrap_or_else(|_| self.engine.spec.context.clone());
+        let stage = &self.engine.plan.stages[self.position];
+        for part in [format!("{context:?}"), self.engine.codec.contract(), stage.name.clone(), stage.platform.to_string(), step.written.clone()] {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+        }
+        Lineage(*hasher.finalize().as_bytes())
+    }
+
+    fn owner(&mut self, written: &At<String>) -> Result<(u32, u32)> {
+        owner::numbers(written, |table| self.table(table))
+    }
+
+    /// Whom a working directory belongs to. A user whom the stage does not know is root, as for BuildKit.
+    fn directory_owner(&mut self, step: &StepPlan, user: &str) -> Result<(u32, u32)> {
+        if user.is_empty() {
+            return Ok((0, 0));
+        }
+        match self.owner(&At::new(user.to_owned(), step.place.clone())) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.engine.run.events.warn(format!("{}; the directory belongs to root", error.message()));
+                Ok((0, 0))
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The content of a table of the stage.
+    fn table(&mut self, table: Table) -> Result<Option<Vec<u8>>> {
+        let at = match files::regular(self.files()?, table.path())? {
+            Some(info) => info.at,
+            None => return Ok(None),
+        };
+        let layer = &self.layers[at.layer];
+        let label = format!("look into layer {}", layer.of.descriptor.digest.short());
+        let known = match &layer.planned {
+            Some(_) => None,
+            None => Listing::of(self.engine.run, &label, &layer.of.layout, &layer.of.descriptor, &layer.of.diff_id, self.engine.cache)?.small.remove(&at.entry),
+        };
+        if let Some(known) = known {
+            return Ok(Some(known));
+        }
+        let layers: Vec<StageLayer> = self.layers.iter().map(|layer| layer.of.clone()).collect();
+        content::read(self.engine.run, &label, &layers, at, TABLE_BYTES).map(Some)
+    }
+}
+
+/// An opened source of a copy.
+enum From<'a> {
+    Context { tree: Arc<Tree>, ignore: &'a Ignore },
+    Stage { files: Arc<Files>, layers: Vec<StageLayer> },
+}
+
+impl<'a> From<'a> {
+    fn open(engine: &'a Engine<'_>, shared: &Shared, id: &SourceId) -> Result<Self> {
+        Ok(match id {
+            SourceId::Context => From::Context { tree: shared.contexts.tree(None).clone(), ignore: &engine.spec.ignore },
+            SourceId::Named(position) => From::Context { tree: shared.contexts.tree(Some(*position)).clone(), ignore: &engine.spec.contexts[*position].ignore },
+            SourceId::Stage(position) => {
+                let done = shared.stages[*position].wait()?;
+                From::Stage { files: done.files(engine)?, layers: done.layers.iter().map(|layer| layer.of.clone()).collect() }
+            }
+        })
+    }
+
+    fn source(&self) -> (Box<dyn Source + '_>, Option<&Arc<Tree>>) {
+        match self {
+            From::Context { tree, ignore } => (Box::new(Context { tree: tree.clone(), ignore }), Some(tree)),
+            From::Stage { files, .. } => (Box::new(&**files), None),
+        }
+    }
+
+    fn layers(&self) -> &[StageLayer] {
+        match self {
+            From::Context { .. } => &[],
+            From::Stage { layers, .. } => layers,
+        }
+    }
+}
