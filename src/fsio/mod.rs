@@ -4,6 +4,7 @@
 //! somebody else could change the path meanwhile.
 
 pub mod beneath;
+pub mod claim;
 pub mod dir;
 pub mod durable;
 pub mod lock;
