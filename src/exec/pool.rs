@@ -253,6 +253,28 @@ impl Pool {
     }
 }
 
+/// Runs `f` on a thread of its own and waits for it: what `f` does to its thread, such as leaving the name spaces of the process, ends with it.
+pub fn apart<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T> {
+    thread::scope(|scope| Ok(spawn(scope, "larder-apart", f)?.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
+}
+
+/// Runs `start` on a thread of its own, which lives on while `then` works with the result on this one: for what is bound to the thread that it began on.
+pub fn beside<S: Send, T>(start: impl FnOnce() -> Result<S> + Send, then: impl FnOnce(S) -> Result<T>) -> Result<T> {
+    thread::scope(|scope| {
+        let (started_in, started_out) = mpsc::channel();
+        let (end, ends) = mpsc::channel::<()>();
+        spawn(scope, "larder-beside", move || {
+            if started_in.send(start()).is_ok() {
+                // Fails once the other end is gone, which is when this thread is to end.
+                let _ = ends.recv();
+            }
+        })?;
+        let _end = end;
+        // Without a result `start` has panicked, and so does the scope.
+        started_out.recv().unwrap_or_else(|_| Err(Error::interrupted())).and_then(then)
+    })
+}
+
 /// Lets one more stream begin. Nobody is there to begin it where all have been.
 fn allow(permit: &mpsc::Sender<()>) {
     let _ = permit.send(());
@@ -502,5 +524,38 @@ mod tests {
             )
             .expect_err("cancelled");
         assert_eq!(error.kind(), ErrorKind::Interrupted);
+    }
+
+    #[test]
+    fn what_is_done_to_a_thread_apart_ends_with_it() {
+        let name = || thread::current().name().map(str::to_owned);
+        assert_eq!(apart(name).expect("a thread"), Some("larder-apart".to_owned()));
+        assert_ne!(name(), Some("larder-apart".to_owned()));
+    }
+
+    #[test]
+    fn a_thread_beside_lives_for_as_long_as_its_result_is_worked_with() {
+        struct Alive<'a>(&'a AtomicBool);
+        impl Drop for Alive<'_> {
+            fn drop(&mut self) {
+                self.0.store(false, Ordering::SeqCst);
+            }
+        }
+        thread_local!(static KEPT: std::cell::RefCell<Option<Alive<'static>>> = const { std::cell::RefCell::new(None) });
+        static ALIVE: AtomicBool = AtomicBool::new(true);
+        let here = thread::current().id();
+        let start = || {
+            // Dropped when its thread ends.
+            KEPT.with(|kept| *kept.borrow_mut() = Some(Alive(&ALIVE)));
+            Ok(thread::current().id())
+        };
+        let worked = beside(start, |there| {
+            assert!(there != here && thread::current().id() == here);
+            thread::sleep(std::time::Duration::from_millis(20));
+            Ok(ALIVE.load(Ordering::SeqCst))
+        });
+        assert!(worked.expect("no failure"));
+        assert!(!ALIVE.load(Ordering::SeqCst));
+        assert_eq!(beside(|| Err::<(), _>(Error::corrupt("no start")), |()| Ok(())).expect_err("failed").message(), "no start");
     }
 }
