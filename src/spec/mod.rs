@@ -3,6 +3,7 @@
 //! What larder only moves it carries as the exact bytes it read ([`Document`]); what it writes goes through one canonical encoder.
 //! Follows image-spec 1.1 and, for what Docker writes, the schema 2 media types.
 
+pub mod accounts;
 pub mod annotation;
 pub mod base64;
 pub mod config;
