@@ -89,7 +89,7 @@ pub enum XattrRule {
 }
 
 impl XattrRule {
-    fn keeps(self, name: &[u8]) -> bool {
+    pub(super) fn keeps(self, name: &[u8]) -> bool {
         self == XattrRule::Keep && !is_of_machine(name) && !name.starts_with(b"trusted.")
     }
 }

@@ -31,6 +31,7 @@ pub mod diff_id;
 pub mod difference;
 mod gzip;
 pub mod inventory;
+pub mod overlay;
 mod raw;
 pub mod recompress;
 pub mod remarks;

@@ -24,7 +24,7 @@ pub enum Owner {
 
 /// What an entry says of itself besides its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Attributes {
+pub(in crate::layer) struct Attributes {
     mode: u32,
     owner: (u32, u32),
     mtime: i64,
@@ -35,7 +35,7 @@ pub(super) struct Attributes {
 type Failed = (&'static str, Errno);
 
 /// The verb phrase for owners.
-pub(super) const CHANGE_OWNER: &str = "change the owner of";
+pub(in crate::layer) const CHANGE_OWNER: &str = "change the owner of";
 
 const SET_MODE: &str = "set the permissions of";
 const SET_TIMES: &str = "set the times of";
@@ -52,7 +52,7 @@ const NOBODY: u32 = u32::MAX;
 
 impl Attributes {
     /// Fails with kind `corrupt` for an owner that cannot be.
-    pub(super) fn of(entry: &Entry) -> Result<Attributes> {
+    pub(in crate::layer) fn of(entry: &Entry) -> Result<Attributes> {
         if entry.uid == NOBODY || entry.gid == NOBODY {
             return Err(Error::corrupt(format!("`{}` belongs to {}:{}, and {NOBODY} is nobody's number", text::bytes(&entry.path), entry.uid, entry.gid)));
         }
@@ -70,7 +70,7 @@ enum Place<'a> {
 
 /// Sets attributes under one rule for owners.
 #[derive(Debug)]
-pub(super) struct Setter {
+pub(in crate::layer) struct Setter {
     owner: Owner,
     /// Whom new files belong to.
     caller: (u32, u32),
@@ -78,17 +78,17 @@ pub(super) struct Setter {
 }
 
 impl Setter {
-    pub(super) fn new(owner: Owner, caller: (u32, u32), umask: Mode) -> Self {
+    pub(in crate::layer) fn new(owner: Owner, caller: (u32, u32), umask: Mode) -> Self {
         Setter { owner, caller, umask }
     }
 
     /// With which mode to create a file, so that it mostly has the right one. One with attributes can be written to, because otherwise only root could set them.
-    pub(super) fn mode_to_create(&self, attributes: &Attributes) -> Mode {
+    pub(in crate::layer) fn mode_to_create(&self, attributes: &Attributes) -> Mode {
         if attributes.xattrs.is_empty() { Mode::from_raw_mode(attributes.mode & 0o777) } else { Mode::RUSR | Mode::WUSR }
     }
 
     /// Sets everything on a new file that was created with `created` and is completely written.
-    pub(super) fn file(&self, file: &OwnedFd, attributes: &Attributes, created: Mode) -> Result<Vec<What>, Failed> {
+    pub(in crate::layer) fn file(&self, file: &OwnedFd, attributes: &Attributes, created: Mode) -> Result<Vec<What>, Failed> {
         let mut left_out = self.change_owner(&Place::Open(file.as_fd()), attributes)?;
         self.set_xattrs(&Place::Open(file.as_fd()), attributes, &mut left_out)?;
         let mode = Mode::from_raw_mode(self.mode(attributes, &mut left_out));
@@ -101,7 +101,7 @@ impl Setter {
     }
 
     /// Sets everything on a new link, pipe or device, which has mode 0600 and cannot be opened: a link leads elsewhere, a pipe blocks, a device acts.
-    pub(super) fn name(&self, directory: BorrowedFd<'_>, name: &[u8], kind: FileType, attributes: &Attributes) -> Result<Vec<What>, Failed> {
+    pub(in crate::layer) fn name(&self, directory: BorrowedFd<'_>, name: &[u8], kind: FileType, attributes: &Attributes) -> Result<Vec<What>, Failed> {
         let mut left_out = self.change_owner(&Place::Name(directory, name), attributes)?;
         self.set_xattrs(&Place::Name(directory, name), attributes, &mut left_out)?;
         if kind != FileType::Symlink {
@@ -113,7 +113,7 @@ impl Setter {
     }
 
     /// Sets everything on a directory, in which nothing changes any more.
-    pub(super) fn directory(&self, directory: &OwnedFd, attributes: &Attributes) -> Result<Vec<What>, Failed> {
+    pub(in crate::layer) fn directory(&self, directory: &OwnedFd, attributes: &Attributes) -> Result<Vec<What>, Failed> {
         let mut left_out = self.change_owner(&Place::Open(directory.as_fd()), attributes)?;
         self.set_xattrs(&Place::Open(directory.as_fd()), attributes, &mut left_out)?;
         // On a directory the bits lend nothing to anybody.
@@ -123,7 +123,7 @@ impl Setter {
     }
 
     /// Sets what a directory has that nobody described. It lacks nothing.
-    pub(super) fn implied_directory(&self, directory: &OwnedFd) -> Result<Vec<What>, Failed> {
+    pub(in crate::layer) fn implied_directory(&self, directory: &OwnedFd) -> Result<Vec<What>, Failed> {
         self.directory(directory, &Attributes { mode: 0o755, owner: (0, 0), mtime: 0, xattrs: Xattrs::new() }).map(|_| Vec::new())
     }
 

@@ -14,7 +14,7 @@ const BUFFER: usize = 256 << 10;
 const HOLE: usize = 64 << 10;
 
 /// Writes `size` bytes of `content` into the new and empty `file`. `buffer` may come from the last call.
-pub(super) fn write(file: &OwnedFd, size: u64, content: &mut impl Read, buffer: &mut Vec<u8>, cancel: &Cancel) -> io::Result<()> {
+pub(in crate::layer) fn write(file: &OwnedFd, size: u64, content: &mut impl Read, buffer: &mut Vec<u8>, cancel: &Cancel) -> io::Result<()> {
     buffer.resize(BUFFER, 0);
     let mut offset = 0;
     let mut end = 0;
@@ -66,7 +66,7 @@ fn write_all(file: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()
 }
 
 /// Says which entry the content is of.
-pub(super) fn context(error: io::Error, path: &[u8]) -> Error {
+pub(in crate::layer) fn context(error: io::Error, path: &[u8]) -> Error {
     let shown = text::bytes(path);
     Error::io(format!("cannot unpack `{shown}`"), error).subject(&shown)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::{Mark, fail};
+use super::fail;
 use crate::error::{IoContext, Result};
 use crate::fsio::{Dir, beneath};
 use crate::layer::apply::{NodeId, Rootfs};
@@ -18,7 +18,7 @@ const OPEN: usize = 8;
 
 /// The directories that were used last.
 #[derive(Debug)]
-pub(super) struct Directories {
+pub(in crate::layer) struct Directories {
     root: OwnedFd,
     recent: Vec<(NodeId, OwnedFd)>,
     /// The place in `recent` that is given to the next one.
@@ -27,19 +27,19 @@ pub(super) struct Directories {
 
 impl Directories {
     /// The directories below `root`.
-    pub(super) fn below(root: &Dir) -> Result<Directories> {
+    pub(in crate::layer) fn below(root: &Dir) -> Result<Directories> {
         let root = rustix::io::fcntl_dupfd_cloexec(root, 0).at("open directory", root.path())?;
         Ok(Directories { root, recent: Vec::new(), next: 0 })
     }
 
     /// The directory `id`, to work on the names in it.
-    pub(super) fn open(&mut self, rootfs: &Rootfs<Mark>, id: NodeId) -> Result<BorrowedFd<'_>> {
+    pub(in crate::layer) fn open<T>(&mut self, rootfs: &Rootfs<T>, id: NodeId) -> Result<BorrowedFd<'_>> {
         let place = self.place(rootfs, id)?;
         Ok(place.map_or(self.root.as_fd(), |place| self.recent[place].1.as_fd()))
     }
 
     /// Two directories.
-    pub(super) fn open_both(&mut self, rootfs: &Rootfs<Mark>, one: NodeId, other: NodeId) -> Result<(BorrowedFd<'_>, BorrowedFd<'_>)> {
+    pub(in crate::layer) fn open_both<T>(&mut self, rootfs: &Rootfs<T>, one: NodeId, other: NodeId) -> Result<(BorrowedFd<'_>, BorrowedFd<'_>)> {
         let mut first = self.place(rootfs, one)?;
         let second = self.place(rootfs, other)?;
         if first.is_some() && first == second && one != other {
@@ -50,7 +50,7 @@ impl Directories {
     }
 
     /// The directory at `path`, which is in the form of [`Entry::path`](crate::layer::Entry::path), to change its attributes.
-    pub(super) fn open_to_change(&self, path: &[u8]) -> Result<OwnedFd> {
+    pub(in crate::layer) fn open_to_change(&self, path: &[u8]) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let opened = match path {
             b"" => rustix::fs::openat(&self.root, ".", flags | OFlags::CLOEXEC, Mode::empty()).map_err(std::io::Error::from),
@@ -60,8 +60,8 @@ impl Directories {
     }
 
     /// Where in `recent` the directory is; none for the root.
-    fn place(&mut self, rootfs: &Rootfs<Mark>, id: NodeId) -> Result<Option<usize>> {
-        if id == Rootfs::<Mark>::ROOT {
+    fn place<T>(&mut self, rootfs: &Rootfs<T>, id: NodeId) -> Result<Option<usize>> {
+        if id == Rootfs::<T>::ROOT {
             return Ok(None);
         }
         if let Some(place) = self.recent.iter().position(|(recent, _)| *recent == id) {

@@ -15,9 +15,9 @@
 //! What an upper layer hides is written all the same and removed again. To know it before, all layers would have to be decompressed before the first is applied, and
 //! that costs more: a layer that upgrades Perl in a Debian image hides 4 per cent of the bytes below it, and most layers hide less.
 
-mod attributes;
-mod content;
-mod directories;
+pub(super) mod attributes;
+pub(super) mod content;
+pub(super) mod directories;
 mod left_out;
 
 #[cfg(test)]
@@ -278,7 +278,7 @@ impl Complete {
 }
 
 /// The permissions that new files do not get, found out by making one.
-fn umask(dir: &Dir) -> Result<Mode> {
+pub(super) fn umask(dir: &Dir) -> Result<Mode> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let all = Mode::RWXU | Mode::RWXG | Mode::RWXO;
     let name = ".umask";
