@@ -29,6 +29,7 @@
 //! layer    changeset <-> tar <-> compression; layers applied, in memory and to a directory
 //! graph    what descriptors lead to: walk, filter by platform, find one image, find what is attached
 //! store    layouts on disk and in memory, archives, registries, behind the traits Source and Destination
+//! runtime  a command run in a root filesystem: mounts, OCI runtime, user namespaces
 //! tar      tar streams, plain and compressed
 //! fsio     durable files, locks, verified reading, opening without trust
 //! exec     how an operation runs: threads, cancelling, events, times
@@ -37,8 +38,9 @@
 //! ```
 //!
 //! Some things have one place: threads are started in [`exec::pool`] only, files are renamed in [`fsio::durable`] only, stdout, environment
-//! variables and the clock belong to [`cli`] only, sockets to `store::registry` only, which the feature `sync` brings, and `unsafe` stands in one file of the
-//! gzip encoder with its proof. The library prints nothing and knows no time of its own: what it may tell, ask and write down comes in with [`exec::Run`].
+//! variables and the clock belong to [`cli`] only, sockets to `store::registry` only, which the feature `sync` brings, other programs to `runtime` only, which
+//! the feature `run` brings, and `unsafe` stands in one file of the gzip encoder with its proof. The library prints nothing and knows no time of its own: what it
+//! may tell, ask and write down comes in with [`exec::Run`].
 //!
 //! # What must stay true
 //!
@@ -57,6 +59,8 @@ pub mod fsio;
 pub mod graph;
 pub mod layer;
 pub mod ops;
+#[cfg(feature = "run")]
+pub mod runtime;
 pub mod spec;
 pub mod specfile;
 pub mod store;

@@ -3,6 +3,8 @@
 use std::fs::File;
 #[cfg(feature = "sync")]
 use std::io::Read as _;
+#[cfg(feature = "run")]
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use rustix::fs::FileType;
@@ -11,6 +13,12 @@ use rustix::fs::FileType;
 use crate::error::{Error, Result};
 #[cfg(feature = "sync")]
 use crate::store::registry::Secret;
+
+/// Stdin for a process that larder starts for itself.
+#[cfg(feature = "run")]
+pub(crate) fn handle() -> BorrowedFd<'static> {
+    rustix::stdio::stdin()
+}
 
 /// Stdin as a store: an archive that comes through a pipe or from a file. None where a person types, or where there is none.
 pub(crate) fn archive() -> Option<Arc<File>> {

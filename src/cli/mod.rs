@@ -23,6 +23,8 @@ mod layers;
 #[cfg(feature = "sync")]
 mod network;
 mod output;
+#[cfg(feature = "run")]
+mod part;
 mod progress;
 mod settings;
 mod signals;
@@ -50,6 +52,10 @@ pub fn main() -> ExitCode {
     let environment = Environment::read();
     let style = environment.style(rustix::stdio::stderr());
     let arguments = Environment::arguments();
+    #[cfg(feature = "run")]
+    if let Some(code) = part::play(&arguments, style) {
+        return code;
+    }
     let parsed = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => parsed,
         Err(answer) => return answer_without_command(&answer, Reporter::new(args::wanted_format(&arguments), style)),

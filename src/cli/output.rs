@@ -93,6 +93,12 @@ fn json(report: &impl Serialize) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// Stdout for a process that larder starts for itself.
+#[cfg(feature = "run")]
+pub(crate) fn handle() -> std::os::fd::BorrowedFd<'static> {
+    rustix::stdio::stdout()
+}
+
 /// Stdout as a store, for an archive. None where a person would see the bytes, or where it is closed.
 pub(crate) fn archive() -> Option<Arc<File>> {
     let stdout = rustix::stdio::stdout();

@@ -38,6 +38,7 @@ mod rebase;
 mod registry;
 mod rootfs;
 mod run_images;
+mod runtime;
 mod sample;
 mod scripted_server;
 mod squash;

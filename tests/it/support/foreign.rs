@@ -8,9 +8,9 @@ use super::tools::{skip, tool};
 /// A machine that qemu plays.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    qemu: &'static str,
+    pub(crate) qemu: &'static str,
     /// What the kernel needs to know to run its programs: the first bytes of their files, and which bits of those count.
-    magic: &'static str,
+    pub(crate) magic: &'static str,
 }
 
 /// linux/arm64.

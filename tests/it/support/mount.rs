@@ -38,13 +38,28 @@ impl Mount {
         Mount::with(&["-o", "loop", "-t", kind, disk.to_str().expect("UTF-8")], home)
     }
 
+    /// What the kernel makes of directories in the form of overlayfs, the lowest first. `None` after saying that the test is skipped.
+    #[track_caller]
+    pub(crate) fn overlay(lowers: &[PathBuf]) -> Option<Mount> {
+        let home = temp();
+        let link = |(index, lower): (usize, &PathBuf)| {
+            std::os::unix::fs::symlink(lower, home.path().join(index.to_string())).expect("writable");
+            index.to_string()
+        };
+        let names: Vec<String> = lowers.iter().enumerate().map(link).rev().collect();
+        // Without an upper directory the kernel wants two.
+        fs::create_dir(home.path().join("empty")).expect("writable");
+        let options = format!("lowerdir={}:empty", names.join(":"));
+        Mount::with(&["-t", "overlay", "-o", &options, "overlay"], home)
+    }
+
     #[track_caller]
     fn with(what: &[&str], home: TempDir) -> Option<Mount> {
         let (Some(unshare), Some(setpriv), true) = (tool("unshare"), tool("setpriv"), root()) else { return None };
         let (place, told) = (home.path().join("mount"), home.path().join("told"));
         fs::create_dir(&place).expect("writable");
         let mut command = Command::new(setpriv);
-        command.args(["--pdeathsig", "KILL"]).arg(unshare).args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"]);
+        command.current_dir(home.path()).args(["--pdeathsig", "KILL"]).arg(unshare).args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"]);
         let mut holder = Companion::start(command.args(what).arg(place).env("TOLD", &told));
         while !told.exists() {
             if holder.try_wait().expect("it is ours").is_some() {

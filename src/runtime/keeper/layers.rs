@@ -1,0 +1,90 @@
+//! Directories laid over each other by the kernel.
+//!
+//! The options make an upper directory that says everything itself: renamed directories are copied (`redirect_dir`), and a file of which only the metadata changed
+//! is there with its content (`metacopy`). Nothing is brought to the disk when a program asks for it (`volatile`), because what a step leaves is made durable as a
+//! layer or not needed.
+
+use std::ffi::CString;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, StatVfsMountFlags, XattrFlags};
+use rustix::io::Errno;
+use rustix::mount::MountFlags;
+
+use crate::error::{Error, IoContext as _, Result};
+use crate::fsio::overlay::Attributes;
+
+/// The most directories that the kernel lays over each other (`OVL_MAX_STACK`).
+const MOST: usize = 500;
+
+/// The longest text of options that the kernel takes: a page with its end.
+const LONGEST: usize = 4095;
+
+/// Why directories are not laid over each other.
+pub(super) enum Failed {
+    /// This cannot be done here at all: they can be copied.
+    Unusable(String),
+    /// Copying would not help.
+    Error(Error),
+}
+
+/// Where what is changed goes.
+#[derive(Clone, Copy)]
+pub(super) struct Upper<'a> {
+    pub(super) upper: &'a str,
+    /// A directory beside it, for the kernel.
+    pub(super) work: &'a str,
+}
+
+/// Mounts what `lowers` (the lowest first) make together at the directory `place`; without `upper` only to be read. All are names in the working directory, without
+/// any character that means something.
+pub(super) fn lay(lowers: &[String], upper: Option<Upper<'_>>, place: &str, attributes: Attributes) -> Result<(), Failed> {
+    let own = if upper.is_some() { "redirect_dir=nofollow,metacopy=off,index=off,xino=off" } else { "redirect_dir=nofollow,xino=off" };
+    let own = if attributes == Attributes::User { format!("userxattr,{own}") } else { own.to_owned() };
+    let lower: Vec<&str> = lowers.iter().rev().map(String::as_str).collect();
+    let mut options = format!("{own},lowerdir={}", lower.join(":"));
+    if let Some(Upper { upper, work }) = upper {
+        probe(upper, attributes)?;
+        options = format!("{options},upperdir={upper},workdir={work}");
+    }
+    if lowers.len() > MOST || options.len() + ",volatile".len() > LONGEST {
+        return Err(Failed::Unusable(format!("the kernel lays no {} directories over each other", lowers.len())));
+    }
+    let volatile = upper.map(|_| format!("{options},volatile"));
+    // Before Linux 5.10 there is no way not to wait for the disk.
+    let mut outcome = Err(Errno::INVAL);
+    for options in volatile.into_iter().chain([options]) {
+        if outcome == Err(Errno::INVAL) {
+            let options = CString::new(options).map_err(|_| Failed::Unusable("a name contains a zero byte".into()))?;
+            outcome = rustix::mount::mount("overlay", place, "overlay", MountFlags::empty(), Some(options.as_c_str()));
+        }
+    }
+    match outcome {
+        Ok(()) => check(upper, place),
+        Err(error @ (Errno::INVAL | Errno::NODEV | Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP | Errno::NOSYS | Errno::LOOP)) => {
+            Err(Failed::Unusable(format!("the kernel refused overlayfs: {}", std::io::Error::from(error))))
+        }
+        Err(error) => Err(Failed::Error(Error::io("cannot mount the root filesystem", error))),
+    }
+}
+
+/// The kernel mounts what it cannot write to all the same.
+fn check(upper: Option<Upper<'_>>, place: &str) -> Result<(), Failed> {
+    let flags = rustix::fs::statvfs(place).at("examine", Path::new(place)).map_err(Failed::Error)?.f_flag;
+    if upper.is_some() && flags.contains(StatVfsMountFlags::RDONLY) {
+        super::unmount(place);
+        return Err(Failed::Unusable("overlayfs cannot write to this file system".into()));
+    }
+    Ok(())
+}
+
+/// Whether the file system of `upper` keeps what overlayfs has to note there.
+fn probe(upper: &str, attributes: Attributes) -> Result<(), Failed> {
+    let failed = |error| Failed::Error(Error::io("cannot prepare the root filesystem", error));
+    let directory = rustix::fs::open(upper, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+    match rustix::fs::fsetxattr(&directory, attributes.opaque(), b"n", XattrFlags::empty()) {
+        Ok(()) => rustix::fs::fremovexattr(&directory, attributes.opaque()).map_err(failed),
+        Err(Errno::OPNOTSUPP | Errno::PERM) => Err(Failed::Unusable("the file system has no extended attributes, which overlayfs needs".into())),
+        Err(error) => Err(failed(error)),
+    }
+}

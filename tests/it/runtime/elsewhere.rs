@@ -1,0 +1,220 @@
+//! Steps where nobody is root, and steps of another machine.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::actor::{self, Actor};
+use super::sample::Sample;
+use crate::support::context;
+use crate::support::foreign::ARM64;
+use crate::support::process::{NOBODY, Runs as _, larder, temp};
+use crate::support::tools::{rootfs, skip, tool};
+
+/// The numbers that an ordinary user has in these tests.
+const SUBORDINATE: u32 = 500_000;
+
+/// Runs its arguments as an ordinary user with such numbers: `$1` and `$2` are the files that say so. Nothing of the machine is changed.
+const AS_NOBODY: &str = r#"
+mount --bind "$1" /etc/subuid && mount --bind "$2" /etc/subgid && shift 2 || exit 99
+exec setpriv --reuid=65534 --regid=65534 --clear-groups -- "$@"
+"#;
+
+/// A place that the ordinary user owns, with a copy of larder that it can reach.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Home {
+        let home = temp();
+        fs::copy(env!("CARGO_BIN_EXE_larder"), home.path().join("larder")).expect("a copy of the binary");
+        fs::create_dir(home.path().join("own")).expect("created");
+        std::os::unix::fs::chown(home.path().join("own"), Some(NOBODY), Some(NOBODY)).expect("root may");
+        for name in ["subuid", "subgid"] {
+            fs::write(home.path().join(name), format!("{NOBODY}:{SUBORDINATE}:65536\n")).expect("written");
+        }
+        Home(home)
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn own(&self) -> PathBuf {
+        self.at("own")
+    }
+
+    /// What starts something as that user. `None` after saying that the test is skipped.
+    #[track_caller]
+    fn as_nobody(&self) -> Option<Command> {
+        let unshare = tool("unshare")?;
+        tool("setpriv")?;
+        let mut command = Command::new(unshare);
+        command.args(["--mount", "--propagation", "private", "sh", "-c", AS_NOBODY, "sh"]).arg(self.at("subuid")).arg(self.at("subgid"));
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", self.own());
+        Some(command)
+    }
+}
+
+/// The sample as another user may read it.
+fn readable(sample: &Sample) -> PathBuf {
+    fs::set_permissions(sample.rootfs().join("root"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("own file");
+    sample.rootfs()
+}
+
+/// Copies the root filesystem `$1` to `$2` as the user that is root there, and goes on with the rest.
+const COPY: &str = r#"cp -r "$1" "$2" 2>/dev/null; shift 2; exec "$@""#;
+
+const SCRIPT: &str = "id -u; rm /etc/motd; rm -r /var/lib/data/deep; mkdir /var/lib/data/deep; echo x >/etc/x; touch -d @1 /etc /var/lib/data";
+
+#[test]
+fn an_ordinary_user_runs_steps_in_a_user_namespace() {
+    let Some(sample) = Sample::new() else { return };
+    for (name, numbers, script, expected) in [
+        (
+            "one number",
+            &["--map-root-user"][..],
+            SCRIPT,
+            "done None [\"etc\", \"etc/.wh.motd\", \"etc/x\", \"var/lib/data\", \"var/lib/data/deep\", \"var/lib/data/deep/.wh..wh..opq\"]",
+        ),
+        ("many numbers", &["--map-root-user", "--map-auto"], "id -u; echo x >/etc/x; chown 33:4 /etc/x; touch -d @1 /etc", "done None [\"etc\", \"etc/x\"]"),
+    ] {
+        let home = Home::new();
+        let Some(mut within) = home.as_nobody() else { return };
+        let rootfs = home.own().join("rootfs");
+        within.args(["unshare", "--user"]).args(numbers).args(["sh", "-c", COPY, "sh"]).arg(readable(&sample)).arg(&rootfs);
+        let actor = Actor { within, home: &home.own(), rootfs: &rootfs, script, platform: "linux/amd64", network: "none" };
+        let output = actor.command().output().expect("it runs");
+        let told = fs::read_to_string(home.own().join("told")).unwrap_or_else(|_| format!("{output:?}"));
+        if told.contains("cannot make a mount") || String::from_utf8_lossy(&output.stderr).contains("unshare failed") {
+            return skip(&format!("this machine lets no ordinary user make a user namespace: {told}"));
+        }
+        assert_eq!(told, expected, "{name}");
+        assert!(home.own().join("0").exists(), "it was root");
+        assert!(super::sample::left(&home.own()).is_empty());
+    }
+}
+
+#[test]
+fn the_network_of_the_machine_is_there_for_an_ordinary_user_too() {
+    let Some(sample) = Sample::new() else { return };
+    let home = Home::new();
+    let Some(mut within) = home.as_nobody() else { return };
+    let rootfs = home.own().join("rootfs");
+    within.args(["unshare", "--user", "--map-root-user", "sh", "-c", COPY, "sh"]).arg(readable(&sample)).arg(&rootfs);
+    let script = "ls /sys/class/net | tr '\\n' ' '; ! touch /sys/x 2>/dev/null";
+    let actor = Actor { within, home: &home.own(), rootfs: &rootfs, script, platform: "linux/amd64", network: "host" };
+    let output = actor.command().output().expect("it runs");
+    let told = fs::read_to_string(home.own().join("told")).unwrap_or_else(|_| format!("{output:?}"));
+    assert_eq!(told, "done None []");
+    let mut names: Vec<String> =
+        fs::read_dir("/sys/class/net").expect("readable").map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    assert!(home.own().join(names.join(" ") + " ").exists(), "{names:?}");
+}
+
+/// larder itself enters a user namespace: seen by the owners of what it unpacks.
+#[test]
+fn larder_enters_a_user_namespace_with_the_numbers_of_the_user() {
+    let (Some(_), Some(_)) = (Sample::new(), tool("newuidmap")) else { return };
+    let home = Home::new();
+    let tree = home.at("tree");
+    fs::create_dir(&tree).expect("created");
+    for (name, owner) in [("root", 0), ("other", 33)] {
+        fs::write(tree.join(name), "").expect("written");
+        std::os::unix::fs::chown(tree.join(name), Some(owner), Some(owner)).expect("root may");
+    }
+    let layout = home.at("layout");
+    larder()
+        .args(["build", "--no-cache", "--quiet", "--platform", "linux/amd64", "--rootfs"])
+        .arg(&tree)
+        .args(["-o", &context::oci(&layout)])
+        .args(["-t", "image"])
+        .succeeds();
+    let target = home.own().join("target");
+    let unpack = |arguments: &[&str]| {
+        let mut command = home.as_nobody()?;
+        // Only the shell of Debian's bash can start a program by another name.
+        let start = format!("exec -a {} \"$0\" \"$@\"", arguments[0]);
+        command.args(["bash", "-c", &start]).arg(home.at("larder")).args(["unpack", "--quiet"]).arg(format!("{}:image", context::oci(&layout))).arg(&target);
+        Some(command)
+    };
+    let Some(mut plain) = unpack(&["larder"]) else { return };
+    plain.succeeds();
+    let owner = |name: &str| fs::metadata(target.join(name)).expect("there").uid();
+    assert_eq!((owner("root"), owner("other")), (NOBODY, NOBODY));
+    fs::remove_dir_all(&target).expect("removed");
+    let Some(mut inside) = unpack(&["larder-userns"]) else { return };
+    inside.succeeds();
+    assert_eq!((owner("root"), owner("other")), (NOBODY, SUBORDINATE + 32));
+    fs::remove_dir_all(&target).expect("removed");
+    // Without numbers of its own there is only root.
+    fs::write(home.at("subuid"), "").expect("written");
+    let told = unpack(&["larder-userns"]).expect("as before").fails_with(1);
+    assert!(told.contains("its owner has no number here"), "{told}");
+}
+
+/// Registers what the kernel needs to run programs of the machine, in a user namespace of its own, and goes on with the rest.
+const REGISTER: &str = r#"
+mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc || exit 99
+[ -z "$1" ] || printf '%s%s:%s' "$1" "$2" "$3" >/proc/sys/fs/binfmt_misc/register || exit 99
+shift 3
+exec "$@"
+"#;
+
+/// Runs its arguments in a user namespace in which root is root and has all users beside it. `$1` says that it may.
+const AS_ROOT: &str = r#"
+mount --bind "$1" /etc/subuid && mount --bind "$1" /etc/subgid && shift || exit 99
+exec unshare --user --map-users=0,0,65536 --map-groups=0,0,65536 --mount -- "$@"
+"#;
+
+#[track_caller]
+fn of_another_machine(magic: &str, flags: &str, rootfs: &Path, home: &Path) -> Option<String> {
+    let (qemu, unshare) = (tool(ARM64.qemu)?, tool("unshare")?);
+    let numbers = home.join("numbers");
+    fs::write(&numbers, "0:0:65536\n").expect("written");
+    let mut within = Command::new(unshare);
+    within
+        .args(["--mount", "--propagation", "private", "sh", "-c", AS_ROOT, "sh"])
+        .arg(&numbers)
+        .args(["sh", "-c", REGISTER, "sh", magic])
+        .arg(qemu)
+        .arg(flags);
+    let script = "uname -m; dpkg --print-architecture; echo x >/etc/x; chown 33:4 /etc/x; touch -d @1 /etc";
+    let output = Actor { within, home, rootfs, script, platform: "linux/arm64", network: "none" }.command().output().expect("it runs");
+    if output.status.code() == Some(99) {
+        skip(&format!("this kernel has no interpreter table for a user namespace: {}", String::from_utf8_lossy(&output.stderr)));
+        return None;
+    }
+    Some(fs::read_to_string(home.join("told")).unwrap_or_else(|_| format!("{output:?}")))
+}
+
+#[test]
+fn steps_of_another_machine_run_where_the_kernel_knows_an_interpreter() {
+    let (Some(_), Some(arm64)) = (Sample::new(), rootfs("arm64")) else { return };
+    let home = temp();
+    let Some(told) = of_another_machine(ARM64.magic, "F", &arm64, home.path()) else { return };
+    assert_eq!(told, "done None [\"etc\", \"etc/x\"]");
+    assert!(home.path().join("aarch64").exists() && home.path().join("arm64").exists());
+    assert!(super::sample::left(home.path()).is_empty());
+}
+
+#[test]
+#[cfg(not(target_arch = "aarch64"))]
+fn what_is_missing_for_another_machine_is_told_beforehand() {
+    let Some(sample) = Sample::new() else { return };
+    let home = temp();
+    for (magic, flags, expected) in [("", "", "the kernel knows no interpreter for them"), (ARM64.magic, "", "without the flag F")] {
+        let Some(told) = of_another_machine(magic, flags, &sample.rootfs(), home.path()) else { return };
+        assert!(told.contains("this machine cannot run programs of linux/arm64") && told.contains(expected) && told.contains("qemu-user-static"), "{told}");
+    }
+}
+
+#[test]
+fn the_actor_does_as_it_is_told() {
+    let Some(sample) = Sample::new() else { return };
+    let home = temp();
+    actor::command(Command::new("env"), home.path(), &sample, "echo began; exit 7").succeeds();
+    assert_eq!(fs::read_to_string(home.path().join("told")).expect("told"), "failed 7 ");
+    assert!(home.path().join("began").exists());
+}
