@@ -159,6 +159,89 @@ fn cra_20_writers_and_collections_at_once_lose_nothing() {
     }
 }
 
+/// Twelve writers copy, tag, edit and append to one index while garbage is collected without any grace: no name is lost, and nothing that one leads to.
+#[test]
+fn cra_20_copies_tags_edits_and_appends_lose_nothing_to_collections() {
+    const EACH: usize = 3;
+    const ROUNDS: usize = 3;
+    const PLATFORMS: [&str; EACH * ROUNDS] =
+        ["linux/arm64", "linux/arm/v7", "linux/386", "linux/s390x", "linux/ppc64le", "linux/riscv64", "linux/mips64le", "linux/arm/v6", "linux/loong64"];
+    let (home, layout) = context::layout();
+    let source = home.path().join("source");
+    let at = |layout: &Path, name: &str| format!("{}:{name}", oci(layout));
+    let build = |tag: &str, platform: &str| {
+        let from = home.path().join(tag);
+        fs::write(&from, context::noise(50_000, tag.bytes().map(u64::from).sum())).expect("writable");
+        let copy = format!("{}=/own", from.display());
+        larder()
+            .args(["build", "--no-cache", "--quiet", "--copy", &copy, "--platform", platform, "-t", &format!("x.y/{tag}:{tag}"), "-o", &oci(&source)])
+            .succeeds();
+    };
+    let tag = |letter: char, writer: usize, round: usize| format!("{letter}{writer}-{round}");
+    let each = || (0..EACH).flat_map(|writer| (0..ROUNDS).map(move |round| (writer, round)));
+    for (number, (writer, round)) in each().enumerate() {
+        build(&tag('c', writer, round), "linux/amd64");
+        build(&tag('i', writer, round), PLATFORMS[number]);
+    }
+    larder().args(["tag", &at(&layout, "first"), "multi", "--quiet"]).succeeds();
+    let write = |kind: char, writer: usize, round: usize| {
+        let (name, old) = (tag(kind, writer, round), format!("old-{kind}{writer}"));
+        let place = at(&layout, &name);
+        let quietly = |arguments: &[&str]| drop(larder().args(arguments).arg("--quiet").succeeds());
+        match kind {
+            'c' => quietly(&["copy", &at(&source, &name), &place]),
+            't' => quietly(&["tag", &at(&layout, "first"), &name]),
+            'e' => {
+                let copy = format!("{}=/added", home.path().join(tag('c', writer, round)).display());
+                quietly(&["edit", &at(&layout, "first"), "-t", &name, "--copy", &copy, "--squash", "--env", &format!("ROUND={round}")]);
+                // The name moves, and what it stood on becomes garbage.
+                quietly(&["tag", &place, &old]);
+                quietly(&["edit", &at(&layout, &old), "--compression", "zstd", "--label", &format!("round={round}")]);
+                quietly(&["untag", &oci(&layout), &old]);
+            }
+            _ => quietly(&["index", "append", &at(&layout, "multi"), &at(&source, &name)]),
+        }
+    };
+    // Twelve that always write would never leave a moment to a collection, so they begin each round one after the other and wait for each other at its end.
+    let mut collections = 0;
+    for round in 0..ROUNDS {
+        thread::scope(|scope| {
+            let begin = |kind: char, writer: usize| {
+                let write = &write;
+                scope.spawn(move || {
+                    thread::sleep(Duration::from_millis(30) * u32::try_from(writer).expect("small"));
+                    write(kind, writer, round);
+                })
+            };
+            let writers: Vec<_> = ['c', 't', 'e', 'i']
+                .into_iter()
+                .flat_map(|kind| (0..EACH).map(move |writer| (kind, writer)))
+                .map(|(kind, writer)| begin(kind, writer))
+                .collect();
+            assert_eq!(writers.len(), 12);
+            while writers.iter().any(|writer| !writer.is_finished()) {
+                let output = gc(&layout).args(["--lock-timeout", "1s"]).output().expect("the binary starts");
+                match output.status.code() {
+                    Some(0) => collections += 1,
+                    code => assert_eq!(code, Some(5), "{}", String::from_utf8_lossy(&output.stderr)),
+                }
+            }
+        });
+    }
+    assert!(collections > 0, "none found a moment");
+    gc(&layout).succeeds();
+    larder().args(["verify", "--deep", "--quiet", &oci(&layout)]).succeeds();
+    let expected = ['c', 't', 'e'].into_iter().flat_map(|kind| each().map(move |(writer, round)| tag(kind, writer, round)));
+    assert_eq!(names(&layout), expected.chain(["first".to_owned(), "multi".to_owned()]).collect());
+    let inspected = json(larder().args(["inspect", &at(&layout, "multi")]));
+    let platforms = inspected.to_string();
+    for platform in PLATFORMS.iter().chain(&["linux/amd64"]) {
+        assert!(platforms.contains(platform), "{platform} was appended: {platforms}");
+    }
+    let sound = assert_layout_is_sound(&layout);
+    assert_eq!(sound.blobs, sound.reachable);
+}
+
 #[test]
 fn cra_21_a_tool_that_takes_no_locks_loses_nothing_within_the_grace_period() {
     let Some(skopeo) = tool("skopeo") else { return };
