@@ -5,9 +5,11 @@
 //! Writing has one form only: compact, keys in byte order at every level, no escapes but those that JSON demands. What is written is
 //! always readable by [`parse`]. Relies on serde for the values. image-spec, considerations.md.
 
+use std::convert::Infallible;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::scan::{self, Fault, Outline};
 use super::text;
@@ -51,11 +53,43 @@ pub fn canonical<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     let value = serde_json::to_value(value).map_err(|error| refuse(error.to_string()))?;
     let mut out = Vec::new();
     write(&value, &mut out);
-    match scan::scan(&out) {
-        Ok(_) => Ok(out),
+    check(&out).map(|()| out)
+}
+
+/// Whether [`parse`] reads what was written.
+fn check(out: &[u8]) -> Result<()> {
+    let refuse = |why: String| Error::usage(format!("cannot write a document: {why}"));
+    match scan::scan(out) {
+        Ok(_) => Ok(()),
         Err(Fault { rule, path, .. }) if path.is_empty() => Err(refuse(rule)),
         Err(Fault { rule, path, .. }) => Err(refuse(format!("{path}: {rule}"))),
     }
+}
+
+/// The same as [`canonical`] for a document whose field `key` is the list of `items`, which `value` leaves out or empty: one item after the other, because all of them as values take
+/// several times the memory of the document.
+pub fn canonical_with_list<T: Serialize, I: Serialize>(value: &T, key: &str, items: &[I]) -> Result<Vec<u8>> {
+    let refuse = |why: String| Error::usage(format!("cannot write a document: {why}"));
+    let value = serde_json::to_value(value).map_err(|error| refuse(error.to_string()))?;
+    let Value::Object(mut members) = value else { return Err(refuse("it is not an object".to_owned())) };
+    members.insert(key.to_owned(), Value::Array(Vec::new()));
+    let mut out = Vec::new();
+    write_members(&members, &mut out, |name, value, out| {
+        if name != key {
+            write(value, out);
+            return Ok(());
+        }
+        out.push(b'[');
+        for (position, item) in items.iter().enumerate() {
+            if position > 0 {
+                out.push(b',');
+            }
+            write(&serde_json::to_value(item).map_err(|error| refuse(error.to_string()))?, out);
+        }
+        out.push(b']');
+        Ok(())
+    })?;
+    check(&out).map(|()| out)
 }
 
 fn write(value: &Value, out: &mut Vec<u8>) {
@@ -76,21 +110,31 @@ fn write(value: &Value, out: &mut Vec<u8>) {
             out.push(b']');
         }
         Value::Object(members) => {
-            // Sorted here although serde_json's map is sorted by default: a feature that any dependency may switch on changes that.
-            let mut members: Vec<_> = members.iter().collect();
-            members.sort_by(|a, b| a.0.cmp(b.0));
-            out.push(b'{');
-            for (position, (key, value)) in members.into_iter().enumerate() {
-                if position > 0 {
-                    out.push(b',');
-                }
-                write_text(key, out);
-                out.push(b':');
+            let written = write_members(members, out, |_, value, out| {
                 write(value, out);
-            }
-            out.push(b'}');
+                Ok::<(), Infallible>(())
+            });
+            let Ok(()) = written;
         }
     }
+}
+
+/// `members` in the order of their keys; `write` writes the value of each.
+fn write_members<E>(members: &Map<String, Value>, out: &mut Vec<u8>, write: impl Fn(&str, &Value, &mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+    // Sorted here although serde_json's map is sorted by default: a feature that any dependency may switch on changes that.
+    let mut members: Vec<_> = members.iter().collect();
+    members.sort_by(|a, b| a.0.cmp(b.0));
+    out.push(b'{');
+    for (position, (key, value)) in members.into_iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        write_text(key, out);
+        out.push(b':');
+        write(key, value, out)?;
+    }
+    out.push(b'}');
+    Ok(())
 }
 
 /// `text` in quotes. Escaped are the quote, the backslash and the control characters below U+0020, the latter in their short form where
@@ -310,6 +354,19 @@ mod tests {
         let value = serde_json::json!({"b": [1, -2, u64::MAX], "a": {"z": null, "B": "<&>é\u{2028}\u{7f}", "\"": "\u{1}\n\\/"}, "": true});
         let text = String::from_utf8(canonical(&value).expect("writable")).expect("text");
         assert_eq!(text, "{\"\":true,\"a\":{\"\\\"\":\"\\u0001\\n\\\\/\",\"B\":\"<&>é\u{2028}\u{7f}\",\"z\":null},\"b\":[1,-2,18446744073709551615]}");
+    }
+
+    #[test]
+    fn a_document_with_a_list_is_written_as_one_without_it_would_be() {
+        let whole = serde_json::json!({"b": [{"z": 1, "a": [1]}, {}], "a": 1, "c": {"b": [2]}});
+        let rest = serde_json::json!({"a": 1, "c": {"b": [2]}});
+        let items = whole["b"].as_array().expect("a list");
+        let expected = canonical(&whole).expect("writable");
+        assert_eq!(canonical_with_list(&rest, "b", items).expect("writable"), expected);
+        let empty = serde_json::json!({"a": 1, "b": [], "c": {"b": [2]}});
+        assert_eq!(canonical_with_list(&empty, "b", items).expect("writable"), expected);
+        assert!(canonical_with_list(&rest, "b", &[1.5]).is_err() && canonical_with_list(&1, "b", items).is_err());
+        assert_eq!(canonical_with_list(&rest, "b", &[0; 0]).expect("writable"), canonical(&empty).expect("writable"));
     }
 
     #[test]

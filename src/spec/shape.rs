@@ -41,6 +41,12 @@ pub fn layout_index(bytes: &[u8], place: &str) -> Result<ImageIndex> {
     read().map_err(|error: Error| error.context(format!("cannot read {place}")).subject(place))
 }
 
+/// What is strange about the `index.json` of a layout that [`layout_index`] read as `index`.
+pub fn layout_index_warning(index: &ImageIndex, bytes: &[u8]) -> Option<&'static str> {
+    // One with names has no such thing, and may be large.
+    if index.manifests.is_empty() { warnings(bytes).into_iter().next() } else { None }
+}
+
 /// What the readers above let pass although the specification forbids or discourages it, one line each.
 pub fn warnings(bytes: &[u8]) -> Vec<&'static str> {
     let Ok(Value::Object(members)) = json::parse(bytes, limits::LAYOUT_INDEX_BYTES) else { return Vec::new() };

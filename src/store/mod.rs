@@ -130,7 +130,7 @@ pub trait Destination: Send + Sync {
     }
 
     /// Takes over content from `source` without reading it, where both lie on one file system that can do so. `Ok(None)` means: put it instead.
-    /// Nothing is verified but the size; so not for documents.
+    /// Nothing is verified but the size; so not for documents. Kind `unsupported` for a digest that cannot be computed.
     fn reuse(&self, _source: &dyn Source, _descriptor: &Descriptor, _sharing: Sharing) -> Result<Option<Placed>> {
         Ok(None)
     }

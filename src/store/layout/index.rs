@@ -37,11 +37,12 @@ impl Layout {
         self.sync_blobs()?;
         let root = &self.shared.root;
         let _lock = Lock::of_file(root, Path::new(INDEX_LOCK), &mut self.shared.patience())?;
-        let before = self.read_index()?;
-        let mut index = before.clone();
+        let mut index = self.read_index()?;
+        let before = fingerprint(&index)?;
         let result = change(&mut index)?;
-        if index != before {
-            let bytes = json::canonical(&index)?;
+        if fingerprint(&index)? != before {
+            let manifests = std::mem::take(&mut index.manifests);
+            let bytes = json::canonical_with_list(&index, "manifests", &manifests)?;
             replace_file(self.shared.staging()?.file()?, root, Path::new(INDEX), &bytes, FILE_MODE)?;
         }
         Ok(result)
@@ -58,8 +59,28 @@ impl Layout {
         if bytes.is_empty() {
             return Err(Error::corrupt(format!("{shown} is empty")).subject(&shown).hint(LOST));
         }
-        shape::layout_index(&bytes, &shown)
+        let index = shape::layout_index(&bytes, &shown)?;
+        if let Some(warning) = shape::layout_index_warning(&index, &bytes) {
+            self.warn_of_index(warning);
+        }
+        Ok(index)
+    }
+
+    /// Warns of what is strange about `index.json`, once.
+    fn warn_of_index(&self, warning: &'static str) {
+        if self.shared.remark.set(warning).is_ok() {
+            self.shared.options.events.warn(format!("{}: {warning}, so there are no names", text::path(&self.path().join(INDEX))));
+        }
     }
 }
 
-const LOST: &str = "a tool that writes it in place was probably killed, and the names are lost; the content is still in `blobs`";
+/// Equal for equal indexes. A copy to compare with would take as much memory again, and an index may have many names.
+fn fingerprint(index: &ImageIndex) -> Result<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    serde_json::to_writer(std::io::BufWriter::with_capacity(64 << 10, &mut hasher), index)
+        .map_err(|error| Error::usage(format!("cannot write a document: {error}")))?;
+    Ok(hasher.finalize())
+}
+
+const LOST: &str = "a tool that writes it in place was probably killed, and the names are lost; the content is still in `blobs`: `larder verify` lists the images, and once it \
+                    holds `{\"schemaVersion\":2,\"manifests\":[]}` `larder tag LAYOUT@DIGEST NAME` gives them names again";

@@ -66,6 +66,8 @@ struct Shared {
     barrier: Barrier,
     /// Made by the first write, so that reading creates nothing.
     staging: OnceLock<Staging>,
+    /// What is strange about `index.json`, once that was seen.
+    remark: OnceLock<&'static str>,
     /// Held for what it keeps others from.
     _presence: Lock,
 }

@@ -40,7 +40,16 @@ impl Layout {
             };
             // Other tools replace the file, and the lock of one that has no name any more excludes nobody.
             if presence.is_of(&root, Path::new(HEADER))? {
-                return Ok(Layout { shared: Arc::new(Shared { root, options, barrier: Barrier::default(), staging: OnceLock::new(), _presence: presence }) });
+                return Ok(Layout {
+                    shared: Arc::new(Shared {
+                        root,
+                        options,
+                        barrier: Barrier::default(),
+                        staging: OnceLock::new(),
+                        remark: OnceLock::new(),
+                        _presence: presence,
+                    }),
+                });
             }
             options.cancel.check()?;
         }

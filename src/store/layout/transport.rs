@@ -11,7 +11,7 @@ use crate::store::transport::{LAYOUT, Transport};
 use crate::store::{Destination, Options, Sharing, Source, entries};
 
 use super::blob::is_manifest;
-use super::{FILE_MODE, HEADER, Layout};
+use super::{FILE_MODE, HEADER, INDEX, Layout};
 
 /// What is read at once while content is put: large enough that it goes to the file without another copy, small enough to be in the cache of the processor
 /// from reading over hashing to writing.
@@ -62,6 +62,10 @@ impl Source for Layout {
         Ok(Box::new(file))
     }
 
+    fn remarks(&self) -> Result<Vec<String>> {
+        Ok(self.shared.remark.get().map(|remark| format!("{INDEX}: {remark}")).into_iter().collect())
+    }
+
     fn local_file(&self, descriptor: &Descriptor) -> Result<Option<File>> {
         self.open_file(descriptor).map(Some)
     }
@@ -77,6 +81,8 @@ impl Destination for Layout {
     }
 
     fn reuse(&self, source: &dyn Source, descriptor: &Descriptor, sharing: Sharing) -> Result<Option<Placed>> {
+        // Nobody could ever prove it, here or where it goes from here.
+        descriptor.digest.algorithm().hasher().map_err(|error| error.subject(&descriptor.digest))?;
         let Some(file) = source.local_file(descriptor)? else { return Ok(None) };
         let staging = self.shared.staging()?;
         let copy = staging.file()?;

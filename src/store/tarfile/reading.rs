@@ -2,8 +2,10 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::error::{Error, IoContext, Result};
+use crate::exec::Events;
 use crate::fsio::VerifyingReader;
 use crate::spec::{Descriptor, Digest, ImageIndex, limits, shape, text};
 use crate::store::{Options, header};
@@ -20,6 +22,9 @@ pub(in crate::store) struct Reading {
     pub(in crate::store) input: Input,
     /// What it has.
     pub(in crate::store) members: Members,
+    events: Events,
+    /// What is strange about `index.json`, once that was seen.
+    remark: OnceLock<&'static str>,
 }
 
 impl Reading {
@@ -36,7 +41,7 @@ impl Reading {
     /// Finds what is in a tar. Kinds: those of [`Members::scan`].
     pub(in crate::store) fn of(input: Input, links: Links, options: &Options) -> Result<Reading> {
         let members = Members::scan(&input, links, &options.cancel)?;
-        Ok(Reading { input, members })
+        Ok(Reading { input, members, events: options.events.clone(), remark: OnceLock::new() })
     }
 
     /// Whether there is a member of this name.
@@ -51,7 +56,13 @@ impl Reading {
         let shown = &self.input.shown;
         let lost = || Error::corrupt(format!("archive {shown} has no `{INDEX}`")).subject(shown).hint("the archive was probably cut off: make it anew");
         let bytes = self.document(INDEX, limits::LAYOUT_INDEX_BYTES)?.ok_or_else(lost)?;
-        shape::layout_index(&bytes, "index.json").map_err(|error| error.context(format!("cannot read archive {shown}")).subject(shown))
+        let index = shape::layout_index(&bytes, INDEX).map_err(|error| error.context(format!("cannot read archive {shown}")).subject(shown))?;
+        if let Some(warning) = shape::layout_index_warning(&index, &bytes)
+            && self.remark.set(warning).is_ok()
+        {
+            self.events.warn(format!("{INDEX} of {shown}: {warning}, so there are no names"));
+        }
+        Ok(index)
     }
 
     fn not_a_layout(&self) -> Error {
@@ -107,6 +118,7 @@ impl Reading {
     /// What readers should know of the archive that no content tells, one line each.
     pub(in crate::store) fn remarks(&self) -> Result<Vec<String>> {
         let mut remarks = self.members.remarks().to_vec();
+        remarks.extend(self.remark.get().map(|remark| format!("{INDEX}: {remark}")));
         if self.has_hidden()? {
             remarks.push("there is something behind the end of the archive, where no reader looks".to_owned());
         }
