@@ -7,6 +7,7 @@ pub mod attestation;
 pub mod filter;
 pub mod find;
 pub mod image;
+pub mod lost;
 pub mod merge;
 pub mod referrers;
 pub mod walk;

@@ -1,13 +1,16 @@
 //! Giving names to images in a layout, and taking names away.
 //!
-//! Only entries of `index.json` change, in one replacement under the lock, so the time does not depend on the images. Content is neither read nor deleted.
+//! Only entries of `index.json` change, in one replacement under the lock, so the time does not depend on the images. Content is neither read nor deleted, but for
+//! the documents of an image that no name leads to any more, which must be whole to get one.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::exec::Run;
+use crate::graph::lost;
 use crate::spec::{Descriptor, Digest, ImageIndex, ImageName, Selector};
 use crate::store::entries::{self, Identity};
 use crate::store::layout::{Layout, Options};
@@ -51,10 +54,13 @@ pub struct GivenName {
 /// Gives the names, all or none.
 ///
 /// Kinds: `not_found` where there is no such image; `usage` where several are meant, or for what cannot be a name.
-pub fn tag(request: &TagRequest) -> Result<TagReport> {
+pub fn tag(run: &Run, request: &TagRequest) -> Result<TagReport> {
     let layout = Layout::open(&request.layout, request.options.clone())?;
     layout.update_index(|index| {
-        let source = request.image.select(index)?.clone();
+        let source = match (request.image.select(index), &request.image) {
+            (Err(error), Selector::Digest(digest)) if error.kind() == ErrorKind::NotFound => lost::find_whole(run, &layout, digest)?.ok_or(error)?,
+            (found, _) => found?.clone(),
+        };
         let names = new_names(&request.names, &request.image, index, &source)?;
         let new: Vec<Descriptor> = names.iter().map(|name| named(&source, name)).collect();
         let given = given(index, &names, &source.digest);
@@ -218,7 +224,8 @@ mod tests {
         fn tag(&self, image: &str, names: &[&str]) -> Result<TagReport> {
             let names = names.iter().map(|name| (*name).to_owned()).collect();
             let image = Selector::parse(image).expect("a selector");
-            tag(&TagRequest { layout: self.temp.path().to_owned(), image, names, options: Options::default() })
+            let run = Run::new(std::num::NonZeroUsize::MIN).expect("threads start");
+            tag(&run, &TagRequest { layout: self.temp.path().to_owned(), image, names, options: Options::default() })
         }
 
         fn untag(&self, names: &[&str]) -> Result<UntagReport> {

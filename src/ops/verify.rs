@@ -26,8 +26,8 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Run;
 use crate::fsio::Dir;
-use crate::graph::find;
-use crate::spec::{Descriptor, Digest, Selector, shape};
+use crate::graph::{find, lost};
+use crate::spec::{Descriptor, Digest, Kind, Selector, shape};
 use crate::store::{Layout, Location, Options, Source, transport};
 
 pub(super) use finding::line;
@@ -112,8 +112,9 @@ pub fn execute(run: &Run, request: &VerifyRequest) -> Result<VerifyReport> {
     let location = &request.location;
     // A directory without its `oci-layout` is a damaged layout, and says how it is mended.
     let directory = location.layout().ok().filter(|path| location.scheme().is_some() || path.is_dir());
-    let store: Box<dyn Source> = match directory {
-        Some(path) => Box::new(Layout::open(path, request.options.clone())?),
+    let layout = directory.map(|path| Layout::open(path, request.options.clone())).transpose()?;
+    let store: Box<dyn Source> = match &layout {
+        Some(layout) => Box::new(layout.clone()),
         None => transport::source(location, &request.options)?,
     };
     let mut verifier = Verifier { run, store, directory, graph: Graph::default(), findings: Vec::new(), proved: BTreeMap::new() };
@@ -122,6 +123,8 @@ pub fn execute(run: &Run, request: &VerifyRequest) -> Result<VerifyReport> {
         let images = verifier.walk(documents)?;
         let images = verifier.check_configs(images)?;
         verifier.check_blobs(&images, request.depth)?;
+    } else if let Some(layout) = &layout {
+        verifier.look_for_lost(layout)?;
     }
     if *location.selector() == Selector::Only {
         verifier.look_for_strays();
@@ -149,6 +152,15 @@ impl Verifier<'_> {
                 Err(error) => Err(error.context(format!("cannot find what to verify in {}", self.store.location()))),
             },
         }
+    }
+
+    /// Tells which images there are where no name can be read: what there is to give names to.
+    fn look_for_lost(&mut self, layout: &Layout) -> Result<()> {
+        for document in lost::topmost(self.run, layout)? {
+            let what = if Kind::of(&document.media_type) == Kind::Index { "an index" } else { "a manifest" };
+            self.add(0, Code::Nameless, Severity::Warning, document.digest.as_str(), Vec::new(), format!("{what} that nothing leads to"));
+        }
+        Ok(())
     }
 
     fn code_of_index(&self, error: &Error) -> Code {

@@ -30,6 +30,7 @@ mod interop;
 mod killed;
 mod machine;
 mod names;
+mod odd_layouts;
 mod oracle;
 mod readme;
 mod real_registry;

@@ -205,9 +205,10 @@ fn lay_06_and_59_a_lost_or_broken_index_is_found() {
         }),
     ];
     for (code, damage) in cases {
-        let (forge, _) = Forge::with_image();
+        let (forge, image) = Forge::with_image();
         damage(&forge.path().join("index.json"));
-        expect(forge.path(), &[], 3, &one(code, "index.json"));
+        // What there is to name is told too.
+        expect(forge.path(), &[], 3, &[one(code, "index.json"), one("nameless", digest(&image.manifest))].concat());
     }
 }
 

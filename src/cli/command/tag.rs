@@ -16,6 +16,7 @@ use crate::store::Location;
 /// Gives an image in a layout more names
 ///
 /// A name that stood on another image moves. Only index.json changes, at once for all names, so it takes no longer for large images than for small ones.
+/// With its digest also an image gets a name that has none any more, as long as it is whole.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -34,7 +35,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     let location = Location::parse(&args.image)?;
     let request =
         TagRequest { layout: location.layout()?.to_owned(), image: location.selector().clone(), names: args.names, options: context.layout_options() };
-    let report = tag::tag(&request).map_err(|error| error.context(format!("cannot tag {location}")))?;
+    let report = tag::tag(&context.run, &request).map_err(|error| error.context(format!("cannot tag {location}")))?;
     context.output.print(&Text(report))
 }
 

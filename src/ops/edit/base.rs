@@ -1,9 +1,9 @@
 //! The images that an image stands on and is to stand on.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::find;
 use crate::graph::image::{Choice, Image as Found};
-use crate::spec::{Annotations, Descriptor, DiffId, Digest, ImageConfig, ImageName, Kind, MediaType, Platform, Selector, annotation, json, limits, text};
+use crate::graph::{find, lost};
+use crate::spec::{Annotations, Descriptor, DiffId, Digest, ImageConfig, ImageName, Platform, Selector, annotation, text};
 use crate::store::layout::{Layout, Options};
 use crate::store::transport::{self, LAYOUT};
 use crate::store::{Location, Source};
@@ -198,16 +198,10 @@ fn called(store: &Store, wanted: &str) -> Result<Descriptor> {
 
 /// The document of a digest that is in a layout though nothing leads to it.
 fn nameless(store: &Store, selector: &Selector) -> Result<Option<Descriptor>> {
-    let (Store::Layout(layout), Selector::Digest(digest)) = (store, selector) else { return Ok(None) };
-    let Some(blob) = layout.stored()?.blobs.into_iter().find(|blob| blob.digest == *digest && blob.size() <= limits::MANIFEST_BYTES as u64) else {
-        return Ok(None);
-    };
-    let read = layout.read(&Descriptor::new(MediaType::ImageManifest, digest.clone(), blob.size()), limits::MANIFEST_BYTES)?;
-    let Ok(value) = json::parse(&read, limits::MANIFEST_BYTES) else { return Ok(None) };
-    let implied = if value.get("manifests").is_some() { MediaType::ImageIndex } else { MediaType::ImageManifest };
-    let media_type = value.get("mediaType").and_then(|said| said.as_str()).map_or(implied, MediaType::from);
-    let is_document = matches!(Kind::of(&media_type), Kind::Index | Kind::Manifest);
-    Ok(is_document.then(|| Descriptor::new(media_type, digest.clone(), blob.size())))
+    match (store, selector) {
+        (Store::Layout(layout), Selector::Digest(digest)) => lost::find(layout, digest),
+        _ => Ok(None),
+    }
 }
 
 /// Whether an image stands on a base: its lowest layers are those of the base, by their diff IDs. Kind `usage` where they are not.

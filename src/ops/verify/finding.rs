@@ -103,6 +103,8 @@ codes! {
     NestingTooDeep = "nesting-too-deep", Corrupt;
     /// Something below `blobs` is not named by a digest.
     UnexpectedFile = "unexpected-file", Corrupt;
+    /// Nothing leads to a document, and `index.json`, which could, is not readable.
+    Nameless = "nameless", Corrupt;
     /// An archive holds something twice, or bytes where no reader looks.
     Remark = "remark", Corrupt;
     /// The machine failed, so that nothing is known of the content.
