@@ -40,7 +40,7 @@ pub struct Changes {
 pub fn changes(run: &Run, upper: &Path, lowers: &[PathBuf]) -> Result<Changes> {
     let attributes = Attributes::here();
     let below = Below::open(lowers, attributes)?;
-    let source = Arc::new(SourceTree { tree: Tree::open(upper)?, rules: RULES });
+    let source = Arc::new(SourceTree { tree: Arc::new(Tree::open(upper)?), rules: RULES });
     let mut walk = Walk { below: &below, source: &source, attributes, above: Vec::new(), changes: Changes { items: Vec::new(), sockets: Vec::new() } };
     for found in source.tree.walk(run, |_, _| Keep::Yes)? {
         run.cancel.check()?;
