@@ -77,7 +77,7 @@ pub fn canonical_with_list<T: Serialize, I: Serialize>(value: &T, key: &str, ite
     write_members(&members, &mut out, |name, value, out| {
         if name != key {
             write(value, out);
-            return Ok(());
+            return Ok::<(), Error>(());
         }
         out.push(b'[');
         for (position, item) in items.iter().enumerate() {
