@@ -110,15 +110,16 @@ impl From<&Error> for Told {
     }
 }
 
-impl From<Told> for Error {
-    fn from(told: Told) -> Error {
-        let kind = ErrorKind::ALL.into_iter().find(|kind| kind.code() == told.kind).unwrap_or(ErrorKind::Io);
-        let mut levels = told.levels.into_iter().rev();
+impl Told {
+    /// The error as it was.
+    pub(super) fn into_error(self) -> Error {
+        let kind = ErrorKind::ALL.into_iter().find(|kind| kind.code() == self.kind).unwrap_or(ErrorKind::Io);
+        let mut levels = self.levels.into_iter().rev();
         let mut error = Error::new(kind, levels.next().unwrap_or_default());
-        if let Some(subject) = told.subject {
+        if let Some(subject) = self.subject {
             error = error.subject(subject);
         }
-        if let Some(hint) = told.hint {
+        if let Some(hint) = self.hint {
             error = error.hint(hint);
         }
         levels.fold(error, Error::context)
@@ -188,7 +189,7 @@ mod tests {
     #[test]
     fn an_error_stays_what_it_is_between_processes() {
         let error = Error::not_found("no such file").subject("/x").hint("make it").context("cannot open /x").context("cannot run");
-        let arrived = Error::from(serde_json::from_slice::<Told>(&serde_json::to_vec(&Told::from(&error)).expect("JSON")).expect("JSON"));
+        let arrived = serde_json::from_slice::<Told>(&serde_json::to_vec(&Told::from(&error)).expect("JSON")).expect("JSON").into_error();
         assert_eq!((arrived.kind(), arrived.message(), arrived.causes()), (error.kind(), error.message(), error.causes()));
         assert_eq!((arrived.subject_text(), arrived.hint_text()), (Some("/x"), Some("make it")));
     }

@@ -107,7 +107,7 @@ impl Workspace {
         match outcome? {
             Report::Ended { status: 0, copied, .. } => Ok(Outcome::Done(Changes { upper: place.keep()?, copied })),
             Report::Ended { status, hint, .. } => Ok(Outcome::Failed(Failure { status, hint })),
-            Report::Failed(told) => Err(told.into()),
+            Report::Failed(told) => Err(told.into_error()),
         }
     }
 
