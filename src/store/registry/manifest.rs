@@ -11,7 +11,7 @@ use crate::fsio::Mismatch;
 use crate::spec::{Descriptor, Digest, Kind, MediaType, limits, text};
 
 use super::auth::Verb;
-use super::http::client::{Call, Payload, Reply};
+use super::http::client::{Call, Last, Payload, Reply};
 use super::http::failure::Refusal;
 use super::http::{encoding, header};
 use super::rest::Method;
@@ -53,6 +53,8 @@ impl Registry {
     /// Asks what a manifest is: one request, and where its answer does not say all, another.
     pub(super) fn head(&self, which: Which<'_>, verb: Verb) -> Result<Answer> {
         let mut call = self.manifest_call(Method::Head, which, verb).header("Accept", ACCEPT);
+        // Whoever cannot be asked in this way may do all else.
+        call.last = Last::Answer;
         let reply = self.client.call(&self.host, &mut call)?;
         match reply.status {
             200 => match self.described(&reply, which)? {

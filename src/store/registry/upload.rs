@@ -45,6 +45,8 @@ struct Session {
     at: u64,
     /// The smallest chunk that the host takes.
     least: usize,
+    /// What leads every request to the same machine behind a host that is several.
+    cookies: Option<String>,
 }
 
 /// What opening a session came to.
@@ -141,7 +143,7 @@ impl Registry {
     fn session(&self, reply: &Reply<'_>, asked: &Url) -> Result<Session> {
         let location = self.location(reply, asked)?.ok_or_else(|| Error::corrupt(format!("{} opened an upload and does not say where", self.host.name)))?;
         let least = reply.header("oci-chunk-min-length").and_then(|value| value.trim().parse().ok()).unwrap_or(0);
-        Ok(Session { location, at: 0, least })
+        Ok(Session { location, at: 0, least, cookies: cookies(reply) })
     }
 
     /// Where an answer says that the upload goes on.
@@ -166,6 +168,12 @@ fn own_location(asked: &Url, location: &str) -> Result<Url> {
     }
 }
 
+/// The cookies that an answer sets, as they are sent back.
+fn cookies(reply: &Reply<'_>) -> Option<String> {
+    let pairs: Vec<&str> = reply.all("set-cookie").filter_map(|cookie| cookie.split(';').next()).map(str::trim).filter(|pair| pair.contains('=')).collect();
+    (!pairs.is_empty()).then(|| pairs.join("; "))
+}
+
 fn is_usual(scheme: Scheme, port: u16) -> bool {
     matches!((scheme, port), (Scheme::Http, 80) | (Scheme::Https, 443))
 }
@@ -187,7 +195,7 @@ impl OneUpload<'_> {
         let kept = registry.client.settings.sessions.find(&registry.host.name, &registry.repository, self.descriptor.digest.as_str());
         let Some(kept) = kept else { return Ok(None) };
         let Ok(location) = own_location(&registry.uploads(), &kept) else { return Ok(None) };
-        let session = self.status(&Session { location, at: 0, least: 0 })?;
+        let session = self.status(&Session { location, at: 0, least: 0, cookies: None })?;
         if session.is_none() {
             self.forget();
         }
@@ -301,7 +309,7 @@ impl OneUpload<'_> {
         let url = session.location.with("digest", self.descriptor.digest.as_str());
         let length = self.descriptor.size - start;
         let open = || self.content.open(start);
-        let mut call = Call::new(Method::Put, url, self.registry.access(Verb::Push)).header("Content-Type", "application/octet-stream");
+        let mut call = self.call(Method::Put, url, session).header("Content-Type", "application/octet-stream");
         if length > 0 {
             call.payload = Payload::Content { length, open: &open };
         }
@@ -345,7 +353,7 @@ impl OneUpload<'_> {
     fn patch(&self, session: &mut Session, end: u64, way: Upload) -> Result<Option<Attempt>> {
         let (start, length) = (session.at, end - session.at);
         let open = || self.content.open(start);
-        let mut call = Call::new(Method::Patch, session.location.clone(), self.registry.access(Verb::Push)).header("Content-Type", "application/octet-stream");
+        let mut call = self.call(Method::Patch, session.location.clone(), session).header("Content-Type", "application/octet-stream");
         if start > 0 || end < self.descriptor.size || matches!(way, Upload::Chunked(_)) {
             call = call.header("Content-Range", format!("{start}-{}", end - 1));
         }
@@ -386,6 +394,15 @@ impl OneUpload<'_> {
         }
     }
 
+    /// A call of a session.
+    fn call(&self, method: Method, url: Url, session: &Session) -> Call<'_> {
+        let call = Call::new(method, url, self.registry.access(Verb::Push));
+        match &session.cookies {
+            Some(cookies) => call.header("Cookie", cookies.clone()),
+            None => call,
+        }
+    }
+
     /// The way that sends less at once than the present one.
     fn smaller(&self) -> Upload {
         match self.registry.host.upload() {
@@ -397,7 +414,7 @@ impl OneUpload<'_> {
     /// How far a session came; none where nobody knows, so that it must begin anew.
     fn status(&self, session: &Session) -> Result<Option<Session>> {
         let registry = self.registry;
-        let mut call = Call::new(Method::Get, session.location.clone(), registry.access(Verb::Push));
+        let mut call = self.call(Method::Get, session.location.clone(), session);
         call.last = Last::Answer;
         let reply = registry.client.call(&registry.host, &mut call)?;
         let at = reply.header("range").and_then(header::upload_range);
@@ -406,7 +423,7 @@ impl OneUpload<'_> {
             (200 | 202 | 204, Some(0)) | (200 | 202 | 204, None) => Ok(None),
             (200 | 202 | 204, Some(at)) if at <= self.descriptor.size => {
                 let location = registry.location(&reply, &call.url)?.unwrap_or_else(|| session.location.clone());
-                Ok(Some(Session { location, at, least: session.least }))
+                Ok(Some(Session { location, at, least: session.least, cookies: session.cookies.clone() }))
             }
             _ => Ok(None),
         }
@@ -445,9 +462,7 @@ impl OneUpload<'_> {
     fn abort(&self, session: &Session) {
         self.forget();
         let registry = self.registry;
-        let mut call = Call::new(Method::Delete, session.location.clone(), registry.access(Verb::Push));
-        call.repeat = Repeat::Never;
-        let _ = registry.client.call(&registry.host, &mut call);
+        registry.client.farewell(&registry.host, Method::Delete, &session.location, &registry.access(Verb::Push));
     }
 
     fn keep(&self, location: &Url) {

@@ -153,6 +153,26 @@ impl Auth {
         }
     }
 
+    /// What there is to send with a call without asking anybody.
+    pub(crate) fn known(&self, client: &Client, access: &Access<'_>) -> Option<Secret> {
+        let credential = lock(&self.credentials).get(access.repository()).cloned().flatten();
+        match (lock(&self.wants).clone(), credential) {
+            (_, Some(Credential::Bearer(token))) => Some(bearer(&token)),
+            (Wants::Nothing | Wants::Basic, Some(Credential::Basic { user, password })) => Some(basic(&user, &password)),
+            (Wants::Token { realm, service }, credential) => {
+                let own = access.scope();
+                let scope = lock(&self.scopes).get(&own).cloned().unwrap_or(own);
+                let slot = lock(&self.tokens).get(&key(&realm, &service, &scope, credential.as_ref())).cloned()?;
+                let slot = slot.try_lock().ok()?;
+                match &*slot {
+                    Slot::Given { token, renew_at } if client.run.clock.now() < *renew_at => Some(token.clone()),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
     /// Answers a refusal: prepares what the next attempt is to send. False where there is nothing else to send. `used` is what was refused.
     ///
     /// Kinds: `denied`, `unavailable`, `interrupted`.
@@ -243,13 +263,7 @@ impl Auth {
         credential: Option<&Credential>,
         refused: Option<&Secret>,
     ) -> Result<Secret> {
-        let account = match credential {
-            Some(Credential::Basic { user, .. }) => user.as_str(),
-            Some(_) => "<token>",
-            None => "",
-        };
-        let key = [realm, service, scope, account].join("\n");
-        let slot = lock(&self.tokens).entry(key).or_default().clone();
+        let slot = lock(&self.tokens).entry(key(realm, service, scope, credential)).or_default().clone();
         let mut slot = lock(&slot);
         match &*slot {
             Slot::Given { token, renew_at } if refused != Some(token) && client.run.clock.now() < *renew_at => return Ok(token.clone()),
@@ -280,6 +294,16 @@ impl Auth {
             }
         }
     }
+}
+
+/// What a token is known by.
+fn key(realm: &str, service: &str, scope: &str, credential: Option<&Credential>) -> String {
+    let account = match credential {
+        Some(Credential::Basic { user, .. }) => user.as_str(),
+        Some(_) => "<token>",
+        None => "",
+    };
+    [realm, service, scope, account].join("\n")
 }
 
 /// Whether a scope is about a repository in the words that we use for it.

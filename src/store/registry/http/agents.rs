@@ -7,7 +7,7 @@ use std::time::Duration;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::Run;
+use crate::exec::{Cancel, Run};
 use crate::store::registry::settings::{Certificates, HostSettings, Security, Settings};
 
 use super::names::{Allowed, Names};
@@ -53,6 +53,8 @@ enum Peer {
     Named,
     /// Another host named it.
     Foreign(Allowed),
+    /// A person named it, and nobody wants anything of it any more.
+    Left,
 }
 
 impl Agents {
@@ -63,6 +65,11 @@ impl Agents {
     /// Connections to a host that a person named. Fails with kind `usage` where its settings cannot be used.
     pub(crate) fn named(&self, origin: &Origin, settings: &HostSettings) -> Result<ureq::Agent> {
         self.get(origin, Peer::Named, &settings.security)
+    }
+
+    /// Connections for what is said to a host at the end, also when the run is to stop.
+    pub(crate) fn farewell(&self, origin: &Origin, settings: &HostSettings) -> Result<ureq::Agent> {
+        self.get(origin, Peer::Left, &settings.security)
     }
 
     /// Connections to a host that `by` named. It gets no certificate of ours, and is trusted without TLS settings only where a person gave it some.
@@ -91,16 +98,17 @@ impl Agents {
         if let Some(agent) = agents.get(&key) {
             return Ok(agent.clone());
         }
-        let allowed = match peer {
-            Peer::Named => Allowed::Any,
-            Peer::Foreign(allowed) => allowed,
-        };
-        let agent = self.make(origin, allowed, security)?;
+        let agent = self.make(origin, peer, security)?;
         agents.insert(key, agent.clone());
         Ok(agent)
     }
 
-    fn make(&self, origin: &Origin, allowed: Allowed, security: &Security) -> Result<ureq::Agent> {
+    fn make(&self, origin: &Origin, peer: Peer, security: &Security) -> Result<ureq::Agent> {
+        let (allowed, cancel) = match peer {
+            Peer::Named => (Allowed::Any, self.run.cancel.clone()),
+            Peer::Foreign(allowed) => (allowed, self.run.cancel.clone()),
+            Peer::Left => (Allowed::Any, Cancel::default()),
+        };
         let patience = &self.settings.patience;
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -121,7 +129,7 @@ impl Agents {
             .max_idle_connections_per_host(IDLE_CONNECTIONS)
             .max_idle_age(IDLE_AGE)
             .build();
-        let watch = Watch { cancel: self.run.cancel.clone(), clock: self.run.clock, idle: patience.idle, slowest: patience.slowest };
+        let watch = Watch { cancel, clock: self.run.clock, idle: patience.idle, slowest: patience.slowest };
         let sockets = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(watch);
         let resolver = self.names.resolver(allowed);
         Ok(match origin.scheme {

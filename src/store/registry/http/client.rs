@@ -297,7 +297,9 @@ impl Client {
                 true => self.agents.named(&url.origin, &host.settings),
                 false => self.agents.foreign(&url.origin, &call.url.origin),
             };
-            let response = self.send(&agent.map_err(Trouble::ours)?, call, &url, authorization.filter(|_| is_home))?;
+            let sent = self.send(&agent.map_err(Trouble::ours)?, call, &url, authorization.filter(|_| is_home));
+            // Only the host itself may be spoken to without TLS, and not what it points to.
+            let response = sent.map_err(|trouble| if is_home { trouble } else { trouble.finally_without_tls() })?;
             match redirect::target(&url, call.method, &response).map_err(Trouble::ours)? {
                 Some(next) => url = next,
                 None if !is_home && response.status == 401 => {
@@ -339,15 +341,19 @@ impl Client {
             }
         };
         let patience = &self.settings.patience;
+        // A cookie is for the host that gave it.
+        let headers: Vec<_> = call.headers.iter().filter(|(name, _)| *name != "Cookie" || url.origin == call.url.origin).cloned().collect();
         let request = Request {
             method: call.method,
             url,
-            headers: &call.headers,
+            headers: &headers,
             authorization,
             body,
             // A host may hash, and copy to a store of its own, before it answers.
             patience: patience.answer + Duration::from_secs(length / SETTLED_PER_SECOND),
             sending: patience.answer + Duration::from_secs(length / patience.slowest.max(1)),
+            // Content takes as long as it flows.
+            receiving: if call.transfer == Transfer::Download { Duration::MAX } else { patience.deadline },
         };
         wire::send(agent, request)
     }
@@ -376,8 +382,27 @@ impl Client {
             body: body.map_or(Body::None, Body::Bytes),
             patience: self.settings.patience.answer,
             sending: self.settings.patience.answer,
+            receiving: self.settings.patience.answer,
         };
         wire::send(&agent.map_err(Trouble::ours)?, request)
+    }
+
+    /// Says something to a host at the end, once and whatever comes of it, also when the run is to stop.
+    pub(crate) fn farewell(&self, host: &Host, method: Method, url: &Url, access: &Access<'_>) {
+        let Ok(agent) = self.agents.farewell(&url.origin, &host.settings) else { return };
+        let authorization = host.auth.known(self, access);
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        let request = Request {
+            method,
+            url,
+            headers: &[],
+            authorization: authorization.as_ref().map(|secret| ("Authorization", secret)),
+            body: Body::None,
+            patience: FAREWELL,
+            sending: FAREWELL,
+            receiving: FAREWELL,
+        };
+        let _ = wire::send(&agent, request);
     }
 
     fn throttled(&self, direction: usize, buffer: &mut [u8], read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
@@ -412,6 +437,9 @@ impl Client {
     }
 }
 
+/// How long a farewell may take.
+const FAREWELL: Duration = Duration::from_secs(3);
+
 /// How fast the slowest host is thought to hash and store what it was sent.
 const SETTLED_PER_SECOND: u64 = 8 << 20;
 
@@ -443,6 +471,6 @@ impl Host {
             let port = if origin.port == 443 { 80 } else { origin.port };
             *own = super::url::Origin { scheme: Scheme::Http, host: origin.host.clone(), port };
         }
-        (own.scheme == Scheme::Http).then(|| own.clone())
+        (origin.scheme == Scheme::Https && own.scheme == Scheme::Http).then(|| own.clone())
     }
 }

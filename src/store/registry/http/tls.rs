@@ -28,7 +28,10 @@ pub(super) enum Demand {
 
 /// Speaks TLS where the URL says `https`.
 #[derive(Clone)]
-pub(super) struct Tls(Arc<ClientConfig>);
+pub(super) struct Tls {
+    config: Arc<ClientConfig>,
+    demand: Demand,
+}
 
 impl Tls {
     /// Fails with kind `usage` where a certificate or key cannot be read.
@@ -59,7 +62,7 @@ impl Tls {
                 builder.with_client_auth_cert(chain, key).map_err(|error| Error::usage("the client certificate cannot be used").because(error))?
             }
         };
-        Ok(Tls(Arc::new(config)))
+        Ok(Tls { config: Arc::new(config), demand })
     }
 }
 
@@ -83,9 +86,24 @@ pub(super) enum Verdict {
     Refused(String, &'static str),
 }
 
+/// That nothing came of a handshake. It is enough where TLS need not be.
+#[derive(Debug)]
+struct Unspoken;
+
+impl fmt::Display for Unspoken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nothing came of the handshake")
+    }
+}
+
+impl std::error::Error for Unspoken {}
+
 /// Reads the verdict out of an error.
 pub(super) fn verdict(error: &std::io::Error) -> Option<Verdict> {
     use rustls::{AlertDescription, CertificateError, InvalidMessage};
+    if error.get_ref()?.is::<Unspoken>() {
+        return Some(Verdict::Unspoken);
+    }
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let hint = match error {
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => return Some(Verdict::Unspoken),
@@ -106,6 +124,14 @@ pub(super) fn verdict(error: &std::io::Error) -> Option<Verdict> {
     Some(Verdict::Refused(error.to_string(), hint))
 }
 
+impl Tls {
+    /// A failure of a handshake. Where nothing is demanded, silence and a connection that ends say as much as another protocol does.
+    fn judged(&self, error: std::io::Error) -> std::io::Error {
+        let is_about_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>() || inner.is::<Error>());
+        if self.demand == Demand::Nothing && !is_about_tls { std::io::Error::other(Unspoken) } else { error }
+    }
+}
+
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tls")
@@ -124,10 +150,10 @@ impl<In: Transport> Connector<In> for Tls {
         let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         let name = ServerName::try_from(host.to_owned()).map_err(|error| ureq::Error::Other(error.into()))?;
         let failed = |error: rustls::Error| ureq::Error::Io(std::io::Error::other(error));
-        let mut connection = ClientConnection::new(self.0.clone(), name).map_err(failed)?;
+        let mut connection = ClientConnection::new(self.config.clone(), name).map_err(failed)?;
         let mut adapter = TransportAdapter::new(transport.boxed(), details.current_time.clone());
         adapter.set_timeout(details.timeout);
-        connection.complete_io(&mut adapter)?;
+        connection.complete_io(&mut adapter).map_err(|error| self.judged(error))?;
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Some(Either::B(TlsTransport { buffers, stream: StreamOwned { conn: connection, sock: adapter } })))
     }

@@ -26,6 +26,8 @@ pub(crate) struct Request<'a> {
     pub(crate) patience: Duration,
     /// For the body to be sent.
     pub(crate) sending: Duration,
+    /// For the body of the answer to come, with nothing said of how fast.
+    pub(crate) receiving: Duration,
 }
 
 /// What is sent behind the headers.
@@ -76,8 +78,9 @@ pub(crate) fn send(agent: &ureq::Agent, request: Request<'_>) -> Result<Response
         builder = builder.header("Expect", "100-continue");
     }
     let (patience, sending) = (request.patience, request.sending);
+    let receiving = Some(request.receiving).filter(|receiving| *receiving < Duration::MAX);
     let built = builder.body(()).map_err(|error| Trouble::ours(Error::usage("a request cannot be made").because(error)))?;
-    let configured = agent.configure_request(built).timeout_recv_response(Some(patience)).timeout_send_body(Some(sending)).build();
+    let configured = agent.configure_request(built).timeout_recv_response(Some(patience)).timeout_send_body(Some(sending)).timeout_recv_body(receiving).build();
     let response = if has_body {
         let mut content: Box<dyn Read + '_> = match request.body {
             Body::None => Box::new(io::empty()),
@@ -199,6 +202,14 @@ impl Trouble {
     /// A failure that is no matter of connections.
     pub(crate) fn ours(error: Error) -> Trouble {
         Trouble { kind: TroubleKind::Final, error }
+    }
+
+    /// The same, and final where it is that TLS is not spoken.
+    pub(crate) fn finally_without_tls(self) -> Trouble {
+        match self.kind {
+            TroubleKind::NoTls => Trouble { kind: TroubleKind::Final, ..self },
+            _ => self,
+        }
     }
 
     fn unavailable(kind: TroubleKind, why: impl Into<String>) -> Trouble {

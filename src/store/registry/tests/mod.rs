@@ -7,6 +7,7 @@ mod download;
 mod hostile;
 mod lists;
 mod patience;
+mod peers;
 mod push;
 mod server;
 mod upload;

@@ -194,6 +194,12 @@ fn head(reply: &Reply) -> String {
 }
 
 fn read(reader: &mut BufReader<TcpStream>, writer: &mut TcpStream) -> Option<Asked> {
+    // Who speaks TLS is told, as Go's servers do.
+    if reader.fill_buf().ok()?.first() == Some(&22) {
+        writer.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent a TLS hello").ok()?;
+        let _ = writer.shutdown(Shutdown::Both);
+        return None;
+    }
     let mut line = String::new();
     if reader.read_line(&mut line).ok()? == 0 {
         return None;

@@ -253,3 +253,40 @@ fn what_is_given_up_is_told_to_the_host_once() {
     alone(&double.server).put(&blob(b"content"), &mut &b"content"[..]).expect_err("refused");
     assert_eq!(double.server.lines().iter().filter(|line| line.starts_with("DELETE")).count(), 1);
 }
+
+#[test]
+fn who_is_interrupted_tells_the_host_once() {
+    let run = run();
+    let cancel = run.cancel.clone();
+    let double = Double::with(Ways::default(), move |asked| {
+        let is_sent = asked.method == "PATCH" && asked.path().contains("/uploads/");
+        if is_sent {
+            cancel.cancel();
+        }
+        None
+    });
+    let network = Network::new(way(chunked(65_536)), &run).expect("usable");
+    let content = noise(300_000);
+    let error = repository(&network, &double.server, "a").put_from(&blob(&content), &noted(&content)).expect_err("interrupted");
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    assert_eq!(double.server.lines().iter().filter(|line| line.starts_with("DELETE /v2/a/blobs/uploads/")).count(), 1);
+}
+
+#[test]
+fn an_upload_stays_on_the_machine_on_which_it_began() {
+    // A host that is several machines, of which one has the session.
+    let double = Double::start(Ways::default());
+    let state = double.state.clone();
+    let server = Server::start(move |asked| {
+        let reply = state.lock().expect("unpoisoned").answer_for_tests(asked);
+        match asked.method.as_str() {
+            "POST" => reply.header("Set-Cookie", "node=7; Path=/; HttpOnly").header("Set-Cookie", "x=y"),
+            "PATCH" | "PUT" if asked.header("cookie") != Some("node=7; x=y") => Reply::new(404),
+            _ => reply,
+        }
+    });
+    let content = noise(1000);
+    for upload in [Upload::Single, Upload::Stream] {
+        repository(&network(way(upload)), &server, "a").put_from(&blob(&content), &noted(&content)).expect("stored");
+    }
+}
