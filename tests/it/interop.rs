@@ -2,6 +2,7 @@
 
 mod archives;
 mod ours;
+mod rich;
 mod theirs;
 
 use std::path::{Path, PathBuf};

@@ -7,12 +7,12 @@ use serde_json::Value;
 use crate::support::bundle::{Bundle, oci};
 use crate::support::forge::Forge;
 use crate::support::image::{manifest_of, ran, read_index, succeeded};
-use crate::support::layers::{image, layers, location};
+use crate::support::layers::{image, layers, location, thirty};
 use crate::support::mount::Mount;
 use crate::support::process::{Runs as _, larder, temp};
 use crate::support::sound::assert_layout_is_sound;
 use crate::support::storage::Storage;
-use crate::support::tape::{Record, dir, file, hardlink};
+use crate::support::tape::file;
 use crate::support::tools::root;
 use crate::support::tree::{self, Kind, Tree};
 
@@ -38,27 +38,12 @@ fn count(layout: &Path, name: &str) -> usize {
     manifest_of(layout, name, "amd64")["layers"].as_array().map_or(0, Vec::len)
 }
 
-/// Thirty layers above the [usual ones](layers), each of which adds, removes, links to what is below and changes a directory.
-fn many() -> Vec<Vec<Record>> {
-    let layer = |n: usize| {
-        let mut records = vec![dir("many").mode(0o700 + u32::try_from(n).expect("small")), file(&format!("many/{n:02}"), &format!("content {n}"))];
-        if n > 0 {
-            records.push(hardlink(&format!("many/link-{n:02}"), &format!("many/{:02}", n - 1)));
-        }
-        if n > 2 {
-            records.push(file(&format!("many/.wh.{:02}", n - 3), ""));
-        }
-        records
-    };
-    layers().into_iter().chain((0..26).map(layer)).collect()
-}
-
 #[test]
 fn larder_and_umoci_unpack_the_same_tree_from_fewer_layers() {
     if !root() {
         return;
     }
-    for (layers, from) in [(layers().to_vec(), ["1", "2", "3"]), (many(), ["2", "5", "29"])] {
+    for (layers, from) in [(layers().to_vec(), ["1", "2", "3"]), (thirty(), ["2", "5", "29"])] {
         let forge = image(&layers);
         let layout = forge.path();
         let Some(before) = trees(layout, "image") else { return };
@@ -78,7 +63,7 @@ fn larder_and_umoci_unpack_the_same_tree_from_fewer_layers() {
 #[test]
 fn buildah_unpacks_the_same_tree_from_one_layer() {
     let Some(storage) = Storage::new() else { return };
-    let forge = image(&many());
+    let forge = image(&thirty());
     edit(forge.path(), "image", "flat", &["--squash"]);
     let tree = |name: &str| {
         let (_, place) = storage.begin(forge.path(), name);
@@ -97,7 +82,7 @@ fn buildah_unpacks_the_same_tree_from_one_layer() {
 
 #[test]
 fn the_bytes_do_not_depend_on_threads_and_squashing_again_changes_nothing() {
-    let forge = image(&many());
+    let forge = image(&thirty());
     let digest = |name: &str| {
         let index = read_index(forge.path());
         let entry =

@@ -71,3 +71,18 @@ pub(crate) fn layers() -> [Vec<Record>; 4] {
         ],
     ]
 }
+
+/// Thirty layers: [those](layers) and more above them, each of which adds, removes, links to what is below and changes a directory.
+pub(crate) fn thirty() -> Vec<Vec<Record>> {
+    let layer = |n: usize| {
+        let mut records = vec![dir("many").mode(0o700 + u32::try_from(n).expect("small")), file(&format!("many/{n:02}"), &format!("content {n}"))];
+        if n > 0 {
+            records.push(hardlink(&format!("many/link-{n:02}"), &format!("many/{:02}", n - 1)));
+        }
+        if n > 2 {
+            records.push(file(&format!("many/.wh.{:02}", n - 3), ""));
+        }
+        records
+    };
+    layers().into_iter().chain((0..26).map(layer)).collect()
+}
