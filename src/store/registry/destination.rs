@@ -14,12 +14,15 @@ use crate::store::{Content, Destination, Presence, Put};
 
 use super::auth::Verb;
 use super::http::failure::Refusal;
-use super::manifest::Answer;
+use super::manifest::{Answer, Stored};
 use super::source::is_document;
 use super::{Registry, Which, lock};
 
 /// How often a tag is read back.
 const READ_BACK: u32 = 3;
+
+/// How often a host may find another digest than ours in a manifest before it is believed.
+const MISREADINGS: u32 = 2;
 
 /// Content of this size is kept in memory where it comes from what can be read only once, so that it can be sent again.
 const REPEATABLE: u64 = 8 << 20;
@@ -99,7 +102,7 @@ impl Registry {
 
     /// Puts a manifest, and sees to it that it is found from what it is attached to.
     fn store_document(&self, which: Which<'_>, descriptor: &Descriptor, bytes: &[u8]) -> Result<Result<(), Refusal>> {
-        let stored = match self.put_manifest(which, descriptor, bytes)? {
+        let stored = match self.put_proved(which, descriptor, bytes)? {
             Ok(stored) => stored,
             Err(refusal) => {
                 if refusal.is_about_absence() {
@@ -113,6 +116,17 @@ impl Registry {
             self.attach(descriptor, bytes)?;
         }
         Ok(Ok(()))
+    }
+
+    /// Puts a manifest whose digest was proved. A host that says that it is another one read something else: what somebody was writing there.
+    fn put_proved(&self, which: Which<'_>, descriptor: &Descriptor, bytes: &[u8]) -> Result<Result<Stored, Refusal>> {
+        for attempt in 1..=MISREADINGS {
+            match self.put_manifest(which, descriptor, bytes)? {
+                Err(refusal) if refusal.is_about_digest() => self.client.pause(attempt)?,
+                outcome => return Ok(outcome),
+            }
+        }
+        self.put_manifest(which, descriptor, bytes)
     }
 
     /// Makes a tag stand on an entry, unless it does, and reads it back.

@@ -3,16 +3,13 @@
 //! A blob is uploaded to a host once at a time, whoever needs it and in however many repositories: the others wait, and take it from where it went. What is known is
 //! a hint for the way that costs least: a host may have thrown a blob away since.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::Result;
 use crate::exec::Cancel;
 use crate::spec::Digest;
-
-/// How many repositories are remembered for one blob. One is enough to take it from.
-const REMEMBERED: usize = 4;
 
 /// How long to wait without looking whether anybody still wants the blob.
 const SLICE: Duration = Duration::from_millis(100);
@@ -26,7 +23,9 @@ pub(crate) struct Blobs {
 
 #[derive(Debug, Default)]
 struct State {
-    at: HashMap<Digest, Vec<String>>,
+    /// All repositories, and not just one to take it from: a blob that comes a second time while the manifest that needs it is put is written there again, and
+    /// docker-registry reads what is half written.
+    at: HashMap<Digest, BTreeSet<String>>,
     /// On their way, and to where.
     moving: HashSet<(Digest, String)>,
 }
@@ -59,17 +58,16 @@ impl Blobs {
     /// Remembers that a repository has a blob.
     pub(crate) fn note(&self, digest: &Digest, repository: &str) {
         let mut state = self.lock();
-        match state.at.get_mut(digest) {
-            Some(at) if at.len() < REMEMBERED && !at.iter().any(|other| other == repository) => at.push(repository.to_owned()),
-            Some(_) => {}
-            None => drop(state.at.insert(digest.clone(), vec![repository.to_owned()])),
+        let at = state.at.entry(digest.clone()).or_default();
+        if !at.contains(repository) {
+            at.insert(repository.to_owned());
         }
     }
 
     /// Forgets that a repository has a blob.
     pub(crate) fn forget(&self, digest: &Digest, repository: &str) {
         if let Some(at) = self.lock().at.get_mut(digest) {
-            at.retain(|other| other != repository);
+            at.remove(repository);
         }
     }
 
@@ -77,11 +75,11 @@ impl Blobs {
     pub(crate) fn begin(&self, digest: &Digest, repository: &str, others: Others, cancel: &Cancel) -> Result<Step<'_>> {
         let mut state = self.lock();
         loop {
-            let at = state.at.get(digest).map_or(&[][..], Vec::as_slice);
-            if at.iter().any(|other| other == repository) {
+            let at = state.at.get(digest);
+            if at.is_some_and(|at| at.contains(repository)) {
                 return Ok(Step::There);
             }
-            let from = at.first().cloned();
+            let from = at.and_then(|at| at.first().cloned());
             let is_moving = state.moving.iter().any(|(moving, to)| moving == digest && (to == repository || (others == Others::Wait && from.is_none())));
             if !is_moving {
                 state.moving.insert((digest.clone(), repository.to_owned()));
@@ -135,6 +133,23 @@ mod tests {
             }
         });
         assert_eq!((brought.into_inner(), taken.into_inner()), (1, 2));
+    }
+
+    #[test]
+    fn no_repository_is_forgotten_however_many_there_are() {
+        let (blobs, digest) = (Blobs::default(), Digest::sha256(b"a"));
+        for round in 0..2 {
+            for number in 0..100 {
+                let step = blobs.begin(&digest, &number.to_string(), Others::Wait, &Cancel::default()).expect("a step");
+                match (round, step) {
+                    (0, Step::Bring(moving, _)) => moving.arrived(),
+                    (1, Step::There) => {}
+                    _ => panic!("{number} in round {round}"),
+                }
+            }
+        }
+        blobs.forget(&digest, "7");
+        assert!(matches!(blobs.begin(&digest, "7", Others::Wait, &Cancel::default()).expect("a step"), Step::Bring(_, Some(_))));
     }
 
     #[test]

@@ -214,6 +214,23 @@ fn reg_31_what_the_host_lost_while_we_pushed_is_brought_again() {
 }
 
 #[test]
+fn a_host_that_reads_what_others_write_gets_the_manifest_again_but_not_for_ever() {
+    for (misreadings, fails) in [(2, false), (1000, true)] {
+        let left = Mutex::new(misreadings);
+        let double = Double::with(Ways::default(), move |asked| {
+            let mut left = left.lock().expect("unpoisoned");
+            let misread = asked.method == "PUT" && asked.path().contains("/manifests/") && *left > 0;
+            *left -= u32::from(misread);
+            misread.then(|| Reply::new(400).body(r#"{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match uploaded content"}]}"#))
+        });
+        let (from, _) = sample();
+        let outcome = copied(&from, &alone(&double.server), "single");
+        assert_eq!(outcome.err().map(|error| error.kind()), fails.then_some(ErrorKind::Corrupt));
+        assert_eq!(double.server.lines().iter().filter(|line| line.starts_with("PUT /v2/team/app/manifests/")).count(), 3);
+    }
+}
+
+#[test]
 fn reg_36_a_tag_that_must_not_be_replaced_is_a_conflict() {
     for (status, body) in [(403, ""), (409, ""), (400, r#"{"errors":[{"code":"MANIFEST_INVALID","message":"HTTP 403 Forbidden"}]}"#)] {
         let double = Double::with(Ways::default(), move |asked| {
