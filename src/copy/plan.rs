@@ -87,7 +87,7 @@ impl<'a> CopyPlan<'a> {
     ///
     /// Kinds: `not_found` and `usage` for images that are not there or not clear, and for platforms that they do not have; `corrupt`, `unsupported` and `io` for
     /// documents that cannot be read.
-    pub fn new(run: &Run, request: &CopyRequest<'a>) -> Result<CopyPlan<'a>> {
+    pub fn new(run: &Run, request: &CopyRequest<'a, '_>) -> Result<CopyPlan<'a>> {
         let index = match request.wanted {
             Wanted::All => request.source.index(),
             Wanted::One(selector, _) => request.source.entries_for(selector),
@@ -147,7 +147,7 @@ impl<'a> CopyPlan<'a> {
     }
 
     /// Sets the entries. Returns the keys of those of the source that are meant.
-    fn choose(&mut self, request: &CopyRequest<'_>, index: &ImageIndex) -> Result<HashSet<referrers::EntryKey>> {
+    fn choose(&mut self, request: &CopyRequest<'_, '_>, index: &ImageIndex) -> Result<HashSet<referrers::EntryKey>> {
         let (selector, names) = match request.wanted {
             Wanted::All => {
                 self.entries = index.manifests.clone();
@@ -172,7 +172,7 @@ impl<'a> CopyPlan<'a> {
     }
 
     /// Reduces the entries to the wanted platforms. Returns what is not followed.
-    fn narrow(&mut self, run: &Run, request: &CopyRequest<'_>) -> Result<HashSet<Digest>> {
+    fn narrow(&mut self, run: &Run, request: &CopyRequest<'_, '_>) -> Result<HashSet<Digest>> {
         let (platforms, sparse) = match request.platforms {
             Platforms::All => return Ok(HashSet::new()),
             Platforms::Filtered(platforms) => (platforms, false),

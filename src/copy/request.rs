@@ -5,18 +5,18 @@ use crate::store::Source;
 
 /// Images of one source, and how they are to arrive.
 #[derive(Clone, Copy)]
-pub struct CopyRequest<'a> {
+pub struct CopyRequest<'s, 'r> {
     /// Where they are.
-    pub source: &'a dyn Source,
+    pub source: &'s dyn Source,
     /// Which they are.
-    pub wanted: &'a Wanted,
+    pub wanted: &'r Wanted,
     /// Which of their platforms are carried.
-    pub platforms: &'a Platforms,
+    pub platforms: &'r Platforms,
     /// Whether what is attached to them comes along.
     pub referrers: Referrers,
 }
 
-impl std::fmt::Debug for CopyRequest<'_> {
+impl std::fmt::Debug for CopyRequest<'_, '_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CopyRequest").field("source", &self.source.location()).field("wanted", self.wanted).finish_non_exhaustive()
     }
