@@ -3,6 +3,8 @@
 //! A table is opened with the keys that may stand in it; any other key is an error at once, with the nearest known key as remedy.
 //! So a misspelt key is reported as that, not as another one missing.
 
+use std::num::NonZeroUsize;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -11,14 +13,14 @@ use crate::error::{Error, Result};
 use crate::spec::text;
 
 /// A TOML file: its name for messages and its text.
-pub(crate) struct File<'a> {
+pub struct File<'a> {
     name: &'a str,
     text: &'a str,
 }
 
 impl<'a> File<'a> {
     /// Parses the file and hands its top table to `read`.
-    pub(crate) fn read<R>(name: &'a str, text: &'a str, known: &[&str], read: impl FnOnce(Fields<'_>) -> Result<R>) -> Result<R> {
+    pub fn read<R>(name: &'a str, text: &'a str, known: &[&str], read: impl FnOnce(Fields<'_>) -> Result<R>) -> Result<R> {
         let file = File { name, text };
         let table = DeTable::parse(text).map_err(|error| {
             let place = file.place(error.span().map_or(0, |span| span.start));
@@ -37,11 +39,11 @@ impl<'a> File<'a> {
 }
 
 /// A table whose keys are all known.
-pub(crate) struct Fields<'a> {
+pub struct Fields<'a> {
     file: &'a File<'a>,
     table: &'a DeTable<'a>,
     /// Where the table begins.
-    pub(crate) place: Place,
+    pub place: Place,
 }
 
 impl<'a> Fields<'a> {
@@ -72,12 +74,12 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether the key is there.
-    pub(crate) fn has(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
 
     /// Where the key's value stands, or the table where it is absent.
-    pub(crate) fn place_of(&self, key: &str) -> Place {
+    pub fn place_of(&self, key: &str) -> Place {
         self.get(key).map_or_else(|| self.place.clone(), |value| self.at(value))
     }
 
@@ -107,24 +109,46 @@ impl<'a> Fields<'a> {
     }
 
     /// A string.
-    pub(crate) fn string(&self, key: &str) -> Result<Option<At<String>>> {
+    pub fn string(&self, key: &str) -> Result<Option<At<String>>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let string = value.get_ref().as_str().ok_or_else(|| self.no_string(key, value))?;
         Ok(Some(At::new(string.to_owned(), self.at(value))))
     }
 
+    /// `true` or `false`.
+    pub fn boolean(&self, key: &str) -> Result<Option<bool>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        value.get_ref().as_bool().map(Some).ok_or_else(|| self.expected(key, "true or false", value))
+    }
+
+    /// A whole number above zero.
+    pub fn count(&self, key: &str) -> Result<Option<NonZeroUsize>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let number = value.get_ref().as_integer().ok_or_else(|| self.expected(key, "a number", value))?;
+        let count = usize::from_str_radix(number.as_str(), number.radix()).ok().and_then(NonZeroUsize::new);
+        count.map(Some).ok_or_else(|| self.at(value).usage(format!("`{key}` must be a whole number above zero")))
+    }
+
     /// A string that must be there.
-    pub(crate) fn required(&self, key: &str, what: &str) -> Result<At<String>> {
+    pub fn required(&self, key: &str, what: &str) -> Result<At<String>> {
         self.string(key)?.ok_or_else(|| self.place.usage(format!("{what} needs `{key}`")))
     }
 
     /// A list of strings; empty where the key is absent.
-    pub(crate) fn strings(&self, key: &str) -> Result<Vec<At<String>>> {
+    pub fn strings(&self, key: &str) -> Result<Vec<At<String>>> {
         Ok(self.optional_strings(key)?.unwrap_or_default())
     }
 
+    /// A list of strings, or one string alone; empty where the key is absent.
+    pub fn strings_or_one(&self, key: &str) -> Result<Vec<At<String>>> {
+        match self.get(key) {
+            Some(value) if value.get_ref().is_str() => Ok(self.string(key)?.into_iter().collect()),
+            _ => self.strings(key),
+        }
+    }
+
     /// A list of strings, or none where the key is absent.
-    pub(crate) fn optional_strings(&self, key: &str) -> Result<Option<Vec<At<String>>>> {
+    pub fn optional_strings(&self, key: &str) -> Result<Option<Vec<At<String>>>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let list = value.get_ref().as_array().ok_or_else(|| self.no_strings(key, value))?;
         let strings = list.iter().map(|item| {
@@ -138,7 +162,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A table of strings, in key order; empty where the key is absent.
-    pub(crate) fn map(&self, key: &str) -> Result<Vec<(String, At<String>)>> {
+    pub fn map(&self, key: &str) -> Result<Vec<(String, At<String>)>> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };
         let table = value.get_ref().as_table().ok_or_else(|| self.expected(key, "a table of strings such as { a = \"b\" }", value))?;
         let entries = table.iter().map(|(name, item)| {
@@ -150,24 +174,49 @@ impl<'a> Fields<'a> {
         Ok(entries)
     }
 
+    /// A table of strings, in the order of the file; empty where the key is absent.
+    pub fn pairs(&self, key: &str) -> Result<Vec<(At<String>, At<String>)>> {
+        let pairs = self.members(key, "a table of strings such as { a = \"b\" }")?.into_iter().map(|(name, item)| {
+            let string = item.get_ref().as_str().ok_or_else(|| self.expected(&format!("{key}.{}", name.value), "a string", item))?;
+            Ok((name, At::new(string.to_owned(), self.at(item))))
+        });
+        pairs.collect()
+    }
+
     /// The keys of a table, in the order of the file; none where it is absent.
-    pub(crate) fn names(&self, key: &str) -> Result<Vec<At<String>>> {
+    pub fn names(&self, key: &str) -> Result<Vec<At<String>>> {
+        Ok(self.members(key, "a table")?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// What stands in a table, in the order of the file.
+    fn members(&self, key: &str, what: &str) -> Result<Vec<(At<String>, &'a Spanned<DeValue<'a>>)>> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };
-        let table = value.get_ref().as_table().ok_or_else(|| self.expected(key, "a table", value))?;
-        let mut keys: Vec<_> = table.keys().collect();
-        keys.sort_by_key(|name| name.span().start);
-        Ok(keys.into_iter().map(|name| At::new(name.get_ref().to_string(), self.file.place(name.span().start))).collect())
+        let table = value.get_ref().as_table().ok_or_else(|| self.expected(key, what, value))?;
+        let mut members: Vec<_> = table.iter().collect();
+        members.sort_by_key(|(name, _)| name.span().start);
+        Ok(members.into_iter().map(|(name, value)| (At::new(name.get_ref().to_string(), self.file.place(name.span().start)), value)).collect())
     }
 
     /// A table with known keys.
-    pub(crate) fn table(&self, key: &str, known: &[&str]) -> Result<Option<Fields<'a>>> {
+    pub fn table(&self, key: &str, known: &[&str]) -> Result<Option<Fields<'a>>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let table = value.get_ref().as_table().ok_or_else(|| self.expected(key, "a table", value))?;
         Fields::open(self.file, table, &format!("in [{key}]"), self.at(value), known).map(Some)
     }
 
+    /// The tables with known keys in a table, such as `[registry."registry.example"]`, by their names and in the order of the file; none where the key is absent.
+    pub fn named_tables(&self, key: &str, known: &[&str]) -> Result<Vec<(At<String>, Fields<'a>)>> {
+        let tables = self.members(key, "a table of tables")?.into_iter().map(|(name, value)| {
+            let shown = text::shown(&name.value).into_owned();
+            let table = value.get_ref().as_table().ok_or_else(|| self.expected(&format!("{key}.{shown}"), "a table", value))?;
+            let fields = Fields::open(self.file, table, &format!("in [{key}.\"{shown}\"]"), self.at(value), known)?;
+            Ok((name, fields))
+        });
+        tables.collect()
+    }
+
     /// An array of tables with known keys, such as `[[layer]]`; empty where the key is absent.
-    pub(crate) fn tables(&self, key: &str, shown: &str, known: &[&str]) -> Result<Vec<Fields<'a>>> {
+    pub fn tables(&self, key: &str, shown: &str, known: &[&str]) -> Result<Vec<Fields<'a>>> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };
         let list = value
             .get_ref()
@@ -228,6 +277,36 @@ mod tests {
         assert_eq!(error.hint_text(), Some("put it in quotes: A = \"1\""));
         let error = read("[layer]\n", &["layer"], |fields| fields.tables("layer", "layer", &[]).map(|_| ())).expect_err("not an array");
         assert_eq!(error.hint_text(), Some("write [[layer]] with two brackets on each side"));
+    }
+
+    #[test]
+    fn numbers_and_choices_are_what_they_must_be() {
+        let count = |text: &str| read(text, &["n"], |fields| fields.count("n"));
+        assert_eq!(count("n = 0x10").expect("a number").map(NonZeroUsize::get), Some(16));
+        assert_eq!(count("").expect("absent"), None);
+        for (text, wrong) in
+            [("n = 0", "x:1:5: `n` must be a whole number above zero"), ("n = -1", "above zero"), ("n = \"1\"", "must be a number, not a string")]
+        {
+            let error = count(text).expect_err("no count");
+            assert!(error.message().replace("larder.toml", "x").contains(wrong), "{error}");
+        }
+        assert_eq!(read("b = true", &["b"], |fields| fields.boolean("b")).expect("a choice"), Some(true));
+        assert!(read("b = 1", &["b"], |fields| fields.boolean("b")).expect_err("a number").message().ends_with("`b` must be true or false, not an integer"));
+    }
+
+    #[test]
+    fn tables_by_name_come_in_the_order_of_the_file() {
+        let names = |text: &str| {
+            read(text, &["host"], |fields| {
+                let tables = fields.named_tables("host", &["ca"])?;
+                tables.iter().map(|(name, table)| Ok((name.value.clone(), table.string("ca")?.map(|ca| ca.value)))).collect::<Result<Vec<_>>>()
+            })
+        };
+        let tables = names("[host.\"b.example:5000\"]\nca = \"x\"\n[host.a]\n").expect("two");
+        assert_eq!(tables, [("b.example:5000".to_owned(), Some("x".to_owned())), ("a".to_owned(), None)]);
+        let error = names("[host.\"b.c\"]\ncb = 1\n").expect_err("unknown");
+        assert_eq!(error.message(), "larder.toml:2:1: unknown key `cb` in [host.\"b.c\"]");
+        assert!(names("host = { a = 1 }").expect_err("no table").message().contains("`host.a` must be a table"));
     }
 
     #[test]
