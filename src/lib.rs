@@ -26,6 +26,7 @@
 //! ops      one file per use case: Request -> Report; the only place that combines the engines below
 //! build    larder.toml, Dockerfiles and flags -> plan -> layers, config, manifest, index
 //! copy     images from store to store: plan -> execute
+//! sync     jobs in bulk as they are written: which images go where, and which are finished
 //! layer    changeset <-> tar <-> compression; layers applied, in memory and to a directory
 //! graph    what descriptors lead to: walk, filter by platform, find one image, find what is attached
 //! store    layouts on disk and in memory, archives, registries, behind the traits Source and Destination
@@ -64,6 +65,8 @@ pub mod runtime;
 pub mod spec;
 pub mod specfile;
 pub mod store;
+#[cfg(feature = "sync")]
+pub mod sync;
 pub mod tar;
 
 pub use error::{Error, ErrorKind, Result};

@@ -92,6 +92,11 @@ impl Lock {
         }
     }
 
+    /// The file that is locked. It may be read; it may be written where the lock is [of a file](Self::of_file) that may.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Whether the entry `name` of `dir` is the file that is locked. If it is not, the lock excludes nobody who comes by that name.
     pub fn is_of(&self, dir: &Dir, name: &Path) -> Result<bool> {
         is_named(&self.file, dir, name)

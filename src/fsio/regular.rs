@@ -3,7 +3,7 @@
 //! A FIFO, a socket, a device or a symbolic link where a file belongs must neither block nor lead elsewhere: it is refused at once.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::fsio::{Dir, beneath};
 use crate::spec::text;
 
@@ -40,6 +40,22 @@ pub fn open_path(path: &Path) -> Result<Regular> {
     let file = File::from(rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())).at("open", path)?);
     let size = regular_size(&file, path)?;
     Ok(Regular { file, size })
+}
+
+/// Reads the regular file at `path`, which a person named, of at most `limit` bytes.
+///
+/// Errors as [`open_path`], with kind `usage` where it is no regular file or larger.
+pub fn read_path(path: &Path, limit: usize) -> Result<Vec<u8>> {
+    let regular = open_path(path).map_err(|error| match error.kind() {
+        ErrorKind::Corrupt => error.with_kind(ErrorKind::Usage),
+        _ => error,
+    })?;
+    let mut bytes = Vec::new();
+    regular.file.take(limit as u64 + 1).read_to_end(&mut bytes).at("read", path)?;
+    match bytes.len() > limit {
+        true => Err(Error::usage(format!("{} is larger than the limit of {limit} bytes", text::path(path))).subject(text::path(path))),
+        false => Ok(bytes),
+    }
 }
 
 /// The size in bytes of the regular file `path` below `dir`; none where it is absent. Errors as [`open`].

@@ -129,6 +129,11 @@ fn subject(source: &dyn Source, entry: &Descriptor) -> Result<Option<Digest>> {
     Ok(links::subject(entry, &bytes)?.map(|subject| subject.digest))
 }
 
+/// Whether something is attached by its name alone.
+pub fn is_attached(name: &ImageName) -> bool {
+    tagged_subject(name).is_some()
+}
+
 /// The digest that a tag is made of.
 fn tagged_subject(name: &ImageName) -> Option<Digest> {
     let tag = name.tag()?;

@@ -90,6 +90,15 @@ impl Location {
         Location { rest: None, selector: Selector::Only, ..self.clone() }
     }
 
+    /// The same, where a path that is not absolute begins at `directory`. Stdin and stdout begin nowhere.
+    #[must_use]
+    pub fn relative_to(self, directory: &Path) -> Location {
+        if self.is_stream() {
+            return self;
+        }
+        Location { path: directory.join(&self.path), ..self }
+    }
+
     /// Whether it is stdin or stdout, as archives can be.
     pub fn is_stream(&self) -> bool {
         self.scheme.is_some_and(|scheme| scheme != LAYOUT) && self.path == Path::new("-")
@@ -160,6 +169,13 @@ mod tests {
             let again = Location::parse(location.to_string()).expect(written);
             assert_eq!((again.path(), again.name()), (location.path(), location.name()));
             assert_eq!(again.layout().expect("a layout"), location.path());
+        }
+    }
+
+    #[test]
+    fn a_path_begins_where_it_is_said() {
+        for (written, shown) in [("oci:a/b:1", "oci:/jobs/a/b:1"), ("oci:/a", "oci:/a"), ("oci-archive:-", "oci-archive:-"), ("oci:-", "oci:/jobs/-")] {
+            assert_eq!(Location::parse(written).expect(written).relative_to(Path::new("/jobs")).to_string(), shown);
         }
     }
 

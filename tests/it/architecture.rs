@@ -15,7 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["tar"],
     &["store", "runtime"],
     &["graph", "layer"],
-    &["build", "copy"],
+    &["build", "copy", "sync"],
     &["ops"],
     &["cli"],
 ];
