@@ -1,4 +1,4 @@
-//! The environment: the only file that reads variables. [`VARIABLES`] is the complete list of those that larder looks at.
+//! The environment: the only file that reads variables. [`VARIABLES`] is the complete list of those that larder looks at, besides those that a sync file names.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -52,6 +52,7 @@ variables! {
     NO_PROXY: "hosts, addresses and networks that are reached without a proxy, separated by commas",
     NO_PROXY_LOWER as "no_proxy": "as NO_PROXY",
     SSL_CERT_FILE: "authorities that are trusted, in PEM; those of the system without it",
+    JOB_COMPLETION_INDEX: "the number, from 0, of the share of a job that --shard auto/N does; Kubernetes sets it",
 }
 
 /// The values of [`VARIABLES`] as they were when the program started.
@@ -96,6 +97,14 @@ impl Environment {
             Error::usage(format!("the environment variable {} is `{shown}`: {wanted}", variable.name)).subject(variable.name).hint(variable.purpose)
         })?;
         Ok(Some(value))
+    }
+
+    /// The value of a variable that somebody else named, as it is now. An empty one counts as unset. Fails with kind `usage` when it is not UTF-8.
+    #[cfg(feature = "sync")]
+    pub(crate) fn named(&self, name: &str) -> Result<Option<String>> {
+        let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+        let not_text = |_| Error::usage(format!("the environment variable {} is not UTF-8", crate::spec::text::shown(name)));
+        value.into_string().map(Some).map_err(not_text)
     }
 
     /// The times that may be written: `SOURCE_DATE_EPOCH`. Fails with kind `usage` when it is not a number of seconds.

@@ -26,6 +26,8 @@ mod output;
 #[cfg(feature = "run")]
 mod part;
 mod progress;
+#[cfg(feature = "sync")]
+mod prompt;
 mod settings;
 mod signals;
 mod style;

@@ -169,7 +169,8 @@ fn system_certificates(environment: &Environment) -> Result<Vec<Vec<u8>>> {
     file.map(read).into_iter().collect()
 }
 
-fn read(file: &Path) -> Result<Vec<u8>> {
+/// Reads certificates, in PEM. Kinds: those of opening; `usage` for what is too long for any.
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
     let regular = regular::open_path(file)?;
     let mut bytes = Vec::new();
     regular.file.take(CERTIFICATE_BYTES + 1).read_to_end(&mut bytes).at("read", file)?;
@@ -179,7 +180,8 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     }
 }
 
-fn secret_file(file: &Path) -> Result<Secret> {
+/// Reads a secret, such as a private key in PEM. Kinds as for certificates.
+pub(crate) fn secret_file(file: &Path) -> Result<Secret> {
     let text = String::from_utf8(read(file)?).map_err(|_| Error::usage(format!("{} is not in PEM", text::path(file))))?;
     Ok(Secret::new(text))
 }

@@ -90,7 +90,7 @@ pub struct ContentReport {
 }
 
 /// A number of blobs and documents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TallyReport {
     /// How many.
     pub count: usize,

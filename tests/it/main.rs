@@ -43,6 +43,7 @@ mod runtime;
 mod sample;
 mod scripted_server;
 mod squash;
+mod sync_bulk;
 mod tar_differential;
 mod unpack;
 mod verify;

@@ -1,3 +1,4 @@
 //! Registries, each use case in its file. The only operations that open a socket.
 
+pub mod job;
 pub mod list;

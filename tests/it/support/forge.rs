@@ -87,6 +87,16 @@ impl Forge {
         self.write_index(&index);
     }
 
+    /// Gives a document a full name.
+    pub(crate) fn enter_as(&self, name: &str, descriptor: &Value) {
+        let mut entry = descriptor.clone();
+        let tag = name.rsplit_once(':').expect("a tag").1;
+        entry["annotations"] = json!({"org.opencontainers.image.ref.name": tag, "io.containerd.image.name": name});
+        let mut index = super::image::read_index(&self.layout);
+        index["manifests"].as_array_mut().expect("a list").push(entry);
+        self.write_index(&index);
+    }
+
     fn write_index(&self, index: &Value) {
         self.write("index.json", index.to_string().as_bytes());
     }

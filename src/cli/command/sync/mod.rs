@@ -1,6 +1,14 @@
 //! `larder sync`: one file for each sub-command, in the form of the commands themselves. These are the only ones that open a socket.
 
+mod choice;
+mod job;
 mod list;
+mod plan;
+mod pull;
+mod push;
+mod registries;
+mod report;
+mod run;
 
 use crate::cli::context::Context;
 use crate::error::Result;
@@ -10,6 +18,9 @@ use crate::error::Result;
 #[command(subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "\
 Examples:
+  larder sync push oci:hello.oci:1.4.2 docker://registry.example/team/hello
+  larder sync pull docker://registry.example/team/hello:1.4.2 oci:mirror.oci
+  larder sync run nightly.toml
   larder sync list docker://registry.example/team/app
   larder sync COMMAND --help")]
 pub(crate) struct Args {
@@ -34,5 +45,9 @@ macro_rules! commands {
 }
 
 commands! {
+    Push => push,
+    Pull => pull,
+    Run => run,
+    Plan => plan,
     List => list,
 }

@@ -1,0 +1,267 @@
+//! Tags and names that go from targets, because their images are not meant any more.
+//!
+//! What goes is decided before anything is carried, and only where nobody can err: the route's images must all be known; a repository must be one that the job
+//! brings images to; a tag must be one that could have come by the route, by its patterns and ranges. What does not fit them was put there by somebody else and
+//! stays, and so does what is attached to images. A name goes after all images have arrived, and where one of its repository has not, it stays.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use serde::Serialize;
+
+use crate::error::{Error, ErrorKind, Result, Side};
+use crate::exec::Run;
+use crate::graph::referrers;
+use crate::spec::{Digest, ImageName, Reference};
+use crate::store::Location;
+use crate::store::layout::Layout;
+use crate::store::registry::Which;
+use crate::sync::{Prune, Route, Target};
+
+use super::reach::Repository;
+use super::report::{Failure, ImageReport, PruneState, PrunedReport, State};
+use super::select::{Selection, full_name};
+use super::stores::Stores;
+use super::{SyncRequest, local_target};
+
+/// Says whether these names may go.
+pub type Confirm<'a> = &'a (dyn Fn(&[PruneCandidate]) -> Result<bool> + Sync);
+
+/// A name that is to go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PruneCandidate {
+    /// What it is called. Foreign text.
+    pub name: String,
+}
+
+/// What is to go.
+#[derive(Default)]
+pub(super) struct PrunePlan {
+    repositories: Vec<RepositoryPlan>,
+    layouts: Vec<LayoutPlan>,
+}
+
+struct RepositoryPlan {
+    reference: Reference,
+    /// All tags of the repository.
+    tags: Vec<String>,
+    gone: Vec<String>,
+    /// Why its tags are not known.
+    failure: Option<Failure>,
+}
+
+struct LayoutPlan {
+    location: Location,
+    gone: Vec<ImageName>,
+    failure: Option<Failure>,
+}
+
+/// Decides what is to go. Fails with kind `interrupted` only.
+pub(super) fn plan(run: &Run, request: &SyncRequest<'_>, stores: &Stores<'_>, selection: &Selection) -> Result<PrunePlan> {
+    let routes = &request.routes;
+    let mut meant: HashSet<String> = selection.images.iter().map(|image| full_name(&routes[image.route], &image.target)).collect();
+    meant.extend(selection.failures.iter().filter_map(|unmeant| Some(full_name(&routes[unmeant.route], unmeant.target.as_ref()?))));
+    let mut plan = PrunePlan::default();
+    let mut repositories: BTreeMap<String, (Reference, Vec<&Route>)> = BTreeMap::new();
+    for (number, route) in routes.iter().enumerate().filter(|(_, route)| route.prune == Prune::Tags) {
+        let images: Vec<_> = selection.images.iter().filter(|image| image.route == number).collect();
+        if selection.incomplete.contains(&number) || images.is_empty() {
+            run.events.warn(format!("{route}: nothing is pruned, because not all of its images are known"));
+            continue;
+        }
+        for image in &images {
+            if let Target::Registry(reference) = &image.target {
+                let entry = repositories.entry(repository(reference)).or_insert_with(|| (reference.clone(), Vec::new()));
+                if !entry.1.iter().any(|known| std::ptr::eq(*known, route)) {
+                    entry.1.push(route);
+                }
+            }
+        }
+        if let Some(location) = local_target(route) {
+            let targets = images.iter().filter_map(|image| match &image.target {
+                Target::Local(name) => Some(name),
+                Target::Registry(_) => None,
+            });
+            plan.layouts.push(layout(request, route, &location.store(), targets, &meant));
+        }
+    }
+    plan.repositories = run.pool.waiting(repositories.into_values().collect(), |(reference, routes)| {
+        run.cancel.check()?;
+        let tags = match stores.repository(&reference).and_then(|repository| repository.tags()) {
+            Ok(tags) => tags,
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) => {
+                let failure = Some(Failure::from(&error.side(Side::Destination)));
+                return Ok(RepositoryPlan { reference, tags: Vec::new(), gone: Vec::new(), failure });
+            }
+        };
+        let name = repository(&reference);
+        let goes = |tag: &&String| {
+            let full = format!("{name}:{tag}");
+            !meant.contains(&full) && request.shard.has(&full) && !is_attached(tag) && routes.iter().any(|route| route.tag_before(tag).is_some())
+        };
+        let gone = tags.iter().filter(goes).cloned().collect();
+        Ok(RepositoryPlan { reference, tags, gone, failure: None })
+    })?;
+    Ok(plan)
+}
+
+/// What is to go from a layout: names in the repositories that the route leads to.
+fn layout<'n>(
+    request: &SyncRequest<'_>,
+    route: &Route,
+    location: &Location,
+    targets: impl Iterator<Item = &'n ImageName>,
+    meant: &HashSet<String>,
+) -> LayoutPlan {
+    let home = |name: &ImageName| name.reference().map(|reference| repository(&reference));
+    let homes: BTreeSet<Option<String>> = targets.map(home).collect();
+    let index = match Layout::open(location.path(), request.options.clone()).and_then(|layout| layout.index()) {
+        Ok(index) => index,
+        Err(error) => {
+            // A layout that is yet to be made has nothing to prune; what else is wrong with it, its images tell.
+            let failure = Some(&error).filter(|error| error.kind() != ErrorKind::NotFound).map(Failure::from);
+            return LayoutPlan { location: location.clone(), gone: Vec::new(), failure };
+        }
+    };
+    let goes = |name: &ImageName| {
+        let full = full_name(route, &Target::Local(name.clone()));
+        let came = name.tag().is_some_and(|tag| route.tag_before(&tag).is_some());
+        !meant.contains(&full) && request.shard.has(&full) && came && !referrers::is_attached(name) && homes.contains(&home(name))
+    };
+    let gone = index.manifests.iter().filter_map(ImageName::of).filter(goes).collect();
+    LayoutPlan { location: location.clone(), gone, failure: None }
+}
+
+fn repository(reference: &Reference) -> String {
+    format!("{}/{}", reference.host(), reference.repository())
+}
+
+fn is_attached(tag: &str) -> bool {
+    ImageName::tag_only(tag).is_ok_and(|name| referrers::is_attached(&name))
+}
+
+impl PrunePlan {
+    pub(super) fn candidates(&self) -> Vec<PruneCandidate> {
+        let tags = self.repositories.iter().flat_map(|plan| plan.gone.iter().map(|tag| format!("{}:{tag}", repository(&plan.reference))));
+        let names = self.layouts.iter().flat_map(|plan| plan.gone.iter().map(|name| format!("{}:{}", plan.location, name.as_str())));
+        tags.chain(names).map(|name| PruneCandidate { name }).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.repositories.iter().all(|plan| plan.gone.is_empty()) && self.layouts.iter().all(|plan| plan.gone.is_empty())
+    }
+
+    /// How many names go, in words.
+    pub(super) fn amount(&self) -> String {
+        match self.candidates().len() {
+            1 => "one name".to_owned(),
+            more => format!("{more} names"),
+        }
+    }
+
+    /// Removes what is to go. Fails with kind `interrupted` only.
+    pub(super) fn execute(self, run: &Run, stores: &Stores<'_>, images: &[ImageReport]) -> Result<Vec<PrunedReport>> {
+        let lost: Vec<&str> =
+            images.iter().filter(|image| matches!(image.state, State::Failed | State::NotTried)).filter_map(|image| image.target.as_deref()).collect();
+        let known: HashMap<&str, &Digest> = images.iter().filter_map(|image| Some((image.target.as_deref()?, image.digest.as_ref()?))).collect();
+        let mut pruned = Vec::new();
+        let removed = run.pool.waiting(self.repositories, |plan| {
+            run.cancel.check()?;
+            Ok(plan.execute(stores, &lost, &known))
+        })?;
+        pruned.extend(removed.into_iter().flatten());
+        for plan in self.layouts {
+            run.cancel.check()?;
+            pruned.extend(plan.execute(stores, &lost));
+        }
+        Ok(pruned)
+    }
+}
+
+fn reported(name: String, outcome: Result<()>) -> PrunedReport {
+    match outcome {
+        Ok(()) => PrunedReport { name, state: PruneState::Removed, failure: None },
+        Err(error) => PrunedReport { name, state: PruneState::Failed, failure: Some(Failure::from(&error)) },
+    }
+}
+
+impl RepositoryPlan {
+    fn execute(self, stores: &Stores<'_>, lost: &[&str], known: &HashMap<&str, &Digest>) -> Vec<PrunedReport> {
+        let name = repository(&self.reference);
+        if let Some(failure) = self.failure {
+            return vec![PrunedReport { name, state: PruneState::Failed, failure: Some(failure) }];
+        }
+        let is_lost = lost.iter().any(|target| target.strip_prefix(&*name).is_some_and(|rest| rest.is_empty() || rest.starts_with(':')));
+        if is_lost {
+            let spared = |tag: &String| PrunedReport { name: format!("{name}:{tag}"), state: PruneState::Spared, failure: None };
+            return self.gone.iter().map(spared).collect();
+        }
+        let opened = stores.repository(&self.reference);
+        let remove = |tag: &String| {
+            let outcome = match &opened {
+                Ok(repository) => self.remove(&**repository, tag, known),
+                Err(error) => Err(Error::new(error.kind(), error.message())),
+            };
+            reported(format!("{name}:{tag}"), outcome.map_err(|error| error.side(Side::Destination)))
+        };
+        self.gone.iter().map(remove).collect()
+    }
+
+    /// Removes a tag. Where a registry removes images and not tags, the image goes, unless a tag that stays is on it too.
+    fn remove(&self, repository: &dyn Repository, tag: &str, known: &HashMap<&str, &Digest>) -> Result<()> {
+        match repository.remove(Which::Tag(tag)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
+            outcome => return outcome,
+        }
+        let digest_of = |tag: &str| -> Result<Option<Digest>> {
+            if let Some(digest) = known.get(format!("{}:{tag}", self::repository(&self.reference)).as_str()) {
+                return Ok(Some((*digest).clone()));
+            }
+            Ok(repository.manifest(Which::Tag(tag))?.map(|descriptor| descriptor.digest))
+        };
+        let Some(digest) = digest_of(tag)? else { return Ok(()) };
+        for other in self.tags.iter().filter(|other| !self.gone.contains(other)) {
+            if digest_of(other)?.as_ref() == Some(&digest) {
+                let message = format!("the registry removes no tags, and its image is also `{other}`");
+                return Err(Error::unsupported(message).subject(&digest));
+            }
+        }
+        match repository.remove(Which::Digest(&digest)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            outcome => outcome,
+        }
+    }
+}
+
+impl LayoutPlan {
+    fn execute(self, stores: &Stores<'_>, lost: &[&str]) -> Vec<PrunedReport> {
+        let full = |name: &ImageName| format!("{}:{}", self.location, name.as_str());
+        if let Some(failure) = self.failure {
+            return vec![PrunedReport { name: self.location.to_string(), state: PruneState::Failed, failure: Some(failure) }];
+        }
+        let is_lost = |name: &ImageName| {
+            let home = name.reference().map(|reference| format!("{}:{}:", self.location, repository(&reference)));
+            lost.iter().any(|target| home.as_ref().map_or_else(|| target.starts_with(&format!("{}:", self.location)), |home| target.starts_with(home)))
+        };
+        let (spared, gone): (Vec<&ImageName>, Vec<&ImageName>) = self.gone.iter().partition(|name| is_lost(name));
+        let mut reports: Vec<PrunedReport> =
+            spared.into_iter().map(|name| PrunedReport { name: full(name), state: PruneState::Spared, failure: None }).collect();
+        if gone.is_empty() {
+            return reports;
+        }
+        let outcome = Layout::open(self.location.path(), stores.options.clone()).and_then(|layout| {
+            layout.update_index(|index| {
+                index.manifests.retain(|entry| ImageName::of(entry).is_none_or(|name| !gone.contains(&&name)));
+                Ok(())
+            })
+        });
+        let failure = outcome.err().map(|error| Failure::from(&error));
+        for name in gone {
+            let state = if failure.is_some() { PruneState::Failed } else { PruneState::Removed };
+            reports.push(PrunedReport { name: full(name), state, failure: failure.clone() });
+        }
+        reports
+    }
+}
