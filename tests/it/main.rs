@@ -8,6 +8,7 @@ mod archive;
 mod artifactory_standin;
 mod bad_disk;
 mod bad_input;
+mod bud;
 mod build;
 mod build_paths;
 mod build_refused;
