@@ -389,14 +389,19 @@ impl Collector<'_> {
     /// Puts an entry of an archive where a reader who extracts it in the stage puts it: links on the way are followed, what has its name is replaced.
     fn extract(&mut self, to: &[u8], item: Item) -> Result<()> {
         let Node::Stored(mut entry, file, offset) = item.node else { return Ok(()) };
-        if item.path.is_empty() {
+        let path = if item.path.is_empty() {
+            // What the archive says of its root is said of the directory that it is extracted to.
+            to.to_vec()
+        } else {
+            check_name(&item.path)?;
+            let directory = self.place.resolve(&join(to, above(&item.path)))?;
+            self.ensure(&directory)?;
+            let name = item.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            join(&directory, name)
+        };
+        if path.is_empty() {
             return Ok(());
         }
-        check_name(&item.path)?;
-        let directory = self.place.resolve(&join(to, above(&item.path)))?;
-        self.ensure(&directory)?;
-        let name = item.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let path = join(&directory, name);
         if let Some((uid, gid)) = self.work.owner {
             (entry.uid, entry.gid) = (uid, gid);
         }
