@@ -61,13 +61,20 @@ pub(super) fn write(run: &Run, records: impl Records, codec: Codec, reuse: Optio
     run.pool.pipeline(
         &run.cancel,
         cutter.max(),
-        || Ok(stream.next_chunk(plain.take())?.map(|chunk| Lent::new(chunk, &plain))),
+        || {
+            let mut buffer: Buffer = plain.take();
+            buffer.reserve(cutter.max());
+            Ok(stream.next_chunk(buffer)?.map(|chunk| Lent::new(chunk, &plain)))
+        },
         |chunk: &Lent<'_>| hasher.update(chunk),
         |chunk| {
             let key = reuse.map(|_| keyer.key(chunk));
-            let known = reuse.zip(key).and_then(|(reuse, key)| reuse.find(key));
-            let reused = known.is_some();
-            let compressed = known.map_or_else(|| encoder.compress(chunk, packed.take()), Ok)?;
+            let known = match reuse.zip(key) {
+                Some((reuse, key)) => reuse.find(key, packed.take()),
+                None => Err(packed.take()),
+            };
+            let reused = known.is_ok();
+            let compressed = known.or_else(|buffer| encoder.compress(chunk, buffer))?;
             Ok(Done { key: key.map(|key| (key, check(&compressed.bytes))), compressed, uncompressed: chunk.len() as u64, reused })
         },
         |mut done| {

@@ -134,6 +134,7 @@ impl Encoder {
     pub(super) fn compress(&self, chunk: &[u8], mut bytes: Vec<u8>) -> Result<Compressed> {
         match self.codec {
             Codec::None => {
+                bytes.reserve_exact(chunk.len());
                 bytes.extend_from_slice(chunk);
                 Ok(Compressed { bytes, crc: 0 })
             }
@@ -147,7 +148,7 @@ impl Encoder {
             Codec::Zstd(level) => {
                 let failed = |error: std::io::Error| Error::new(ErrorKind::Io, "cannot compress with zstd").because(error);
                 let mut encoder = take(&self.zstd).map_or_else(|| zstd::bulk::Compressor::new(i32::from(level)).map_err(failed), Ok)?;
-                bytes.reserve(zstd::zstd_safe::compress_bound(chunk.len()));
+                bytes.reserve_exact(zstd::zstd_safe::compress_bound(chunk.len()));
                 encoder.compress_to_buffer(chunk, &mut bytes).map_err(failed)?;
                 give(&self.zstd, encoder);
                 Ok(Compressed { bytes, crc: 0 })

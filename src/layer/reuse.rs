@@ -44,12 +44,16 @@ impl Reuse {
         }
     }
 
-    /// The compressed form of the content behind `key`, if it is known and still intact.
-    pub(super) fn find(&self, key: ChunkKey) -> Option<Compressed> {
-        let (file, record) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()?;
-        let mut bytes = vec![0; record.length as usize];
-        file.read_exact_at(&mut bytes, record.offset).ok()?;
-        (check(&bytes) == record.check).then_some(Compressed { bytes, crc: record.crc })
+    /// The compressed form of the content behind `key`, in the buffer `bytes`, if it is known and still intact. The buffer comes back empty if not.
+    pub(super) fn find(&self, key: ChunkKey, mut bytes: Vec<u8>) -> Result<Compressed, Vec<u8>> {
+        let Some((file, record)) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned() else { return Err(bytes) };
+        bytes.reserve_exact(record.length as usize);
+        bytes.resize(record.length as usize, 0);
+        if file.read_exact_at(&mut bytes, record.offset).is_ok() && check(&bytes) == record.check {
+            return Ok(Compressed { bytes, crc: record.crc });
+        }
+        bytes.clear();
+        Err(bytes)
     }
 }
 
@@ -88,9 +92,9 @@ mod tests {
         let reuse = Reuse::default();
         let file = Arc::new(file);
         reuse.add(&file, [record]);
-        assert_eq!(reuse.find(key).expect("known").bytes, b"compressed");
-        assert!(reuse.find(Keyer::new(Codec::Gzip(1)).key(b"content")).is_none(), "another contract is another key");
+        assert_eq!(reuse.find(key, Vec::new()).expect("known").bytes, b"compressed");
+        assert!(reuse.find(Keyer::new(Codec::Gzip(1)).key(b"content"), Vec::new()).is_err(), "another contract is another key");
         file.write_all_at(b"X", 5).expect("damage");
-        assert!(reuse.find(key).is_none());
+        assert_eq!(reuse.find(key, Vec::new()).err(), Some(Vec::new()));
     }
 }

@@ -31,6 +31,11 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
+    /// Sees to it that `count` bytes fit without more memory, and takes no more than that.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.memory.reserve_exact(count.saturating_sub(self.memory.len()));
+    }
+
     /// Takes away all bytes, so that the memory can be used again.
     pub(super) fn clear(&mut self) {
         self.length = 0;
