@@ -79,6 +79,10 @@ fn ask(client: &Client, host: &Host, wish: &Wish<'_>) -> Result<Token, (Error, A
             (client.ask(host, Method::Get, &query(wish), &headers, authorization.as_ref(), None), Method::Get)
         }
     };
+    let response = match wish.credential {
+        Some(Credential::IdentityToken(token)) => response.map(|response| response.knowing(token)),
+        _ => response,
+    };
     let response = response.map_err(|trouble| {
         let again = if matches!(trouble.kind, TroubleKind::Unreached | TroubleKind::Broken) { Again::Perhaps } else { Again::Never };
         (trouble.error.context(format!("cannot get a token from {shown}")), again)

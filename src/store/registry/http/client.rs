@@ -417,7 +417,7 @@ impl Client {
     fn tell_warnings(&self, host: &Host, response: &Response) {
         for value in response.all("warning") {
             let Some(text) = value.trim().strip_prefix("299 ").and_then(|rest| Some(rest.split_once('"')?.1.rsplit_once('"')?.0)) else { continue };
-            let line = format!("{} says: {}", host.name, text::shown(text));
+            let line = format!("{} says: {}", host.name, text::shown(&response.told().hide(text)));
             let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
             if warned.len() < WARNINGS && warned.insert(line.clone()) {
                 self.run.events.warn(line);

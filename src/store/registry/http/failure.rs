@@ -10,6 +10,7 @@ use crate::spec::text;
 use crate::store::registry::rest::Method;
 
 use super::header;
+use super::told::Told;
 use super::url::Url;
 use super::wire::Response;
 
@@ -71,11 +72,11 @@ const SLOWER: &str = "lower --per-host or give --request-rate, or ask those who 
 impl Refusal {
     /// Reads what came with a refusal.
     pub(crate) fn read(response: Response, method: Method, url: &Url) -> Refusal {
-        let status = response.status;
-        let version = response.header("x-jfrog-version").map(|version| text::shown(version).into_owned());
+        let (status, told) = (response.status, response.told().clone());
+        let version = response.header("x-jfrog-version").map(|version| text::shown(&told.hide(version)).into_owned());
         let is_html = response.header("content-type").is_some_and(|value| header::media_type(value).contains("html"));
         let body = response.beginning(ERROR_BYTES);
-        let (code, message) = said(&body, is_html);
+        let (code, message) = said(&body, is_html, &told);
         let said = [&code.to_ascii_lowercase(), &message].into_iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join(": ");
         let mut error = format!("{} {url} was answered with {status} {}", method.as_str(), reason(status)).trim_end().to_owned();
         if !said.is_empty() {
@@ -148,7 +149,8 @@ fn by_status(status: u16) -> (ErrorKind, Option<&'static str>) {
 }
 
 /// The code and the text of an error document of any kind.
-fn said(body: &[u8], is_html: bool) -> (String, String) {
+fn said(body: &[u8], is_html: bool, told: &Told) -> (String, String) {
+    let one_line = |text: &str| one_line(&told.hide(text));
     if let Ok(document) = serde_json::from_slice::<Value>(body) {
         let first = document.get("errors").and_then(|errors| errors.get(0)).unwrap_or(&document);
         let field = |names: &[&str]| names.iter().find_map(|name| first.get(name).and_then(Value::as_str)).unwrap_or_default().to_owned();
@@ -162,14 +164,14 @@ fn said(body: &[u8], is_html: bool) -> (String, String) {
     }
     let text = String::from_utf8_lossy(body);
     let looks_like_html = is_html || text.trim_start().starts_with('<');
-    (String::new(), if looks_like_html { title(&text) } else { one_line(&text) })
+    (String::new(), one_line(if looks_like_html { title(&text) } else { &text }))
 }
 
 /// The title of a page.
-fn title(page: &str) -> String {
+fn title(page: &str) -> &str {
     let lower = page.to_ascii_lowercase();
     let title = lower.find("<title>").and_then(|begin| Some((begin + 7, lower[begin..].find("</title>")? + begin)));
-    title.and_then(|(begin, end)| page.get(begin..end)).map(one_line).unwrap_or_default()
+    title.and_then(|(begin, end)| page.get(begin..end)).unwrap_or_default()
 }
 
 /// The beginning of a text, in one line that does nothing to a terminal.
@@ -211,10 +213,10 @@ mod tests {
             ("\u{1b}]0;evil\u{7}", "", "\\u{1b}]0;evil\\u{7}"),
             ("", "", ""),
         ] {
-            assert_eq!(said(body.as_bytes(), false), (code.to_owned(), message.to_owned()), "{body}");
+            assert_eq!(said(body.as_bytes(), false, &Told::default()), (code.to_owned(), message.to_owned()), "{body}");
         }
-        assert_eq!(said(&[0xff; 10], false).1.chars().count(), 10);
-        assert_eq!(said("x".repeat(10_000).as_bytes(), false).1.chars().count(), SHOWN + 1);
+        assert_eq!(said(&[0xff; 10], false, &Told::default()).1.chars().count(), 10);
+        assert_eq!(said("x".repeat(10_000).as_bytes(), false, &Told::default()).1.chars().count(), SHOWN + 1);
     }
 
     fn error(status: u16, code: &str, message: &str) -> Error {

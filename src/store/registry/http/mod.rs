@@ -14,6 +14,7 @@ mod proxies;
 mod redirect;
 pub(super) mod retry;
 mod tls;
+mod told;
 pub(super) mod url;
 mod watch;
 pub(super) mod wire;

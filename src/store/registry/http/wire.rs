@@ -12,6 +12,7 @@ use crate::store::registry::credential::Secret;
 use crate::store::registry::rest::Method;
 
 use super::tls::{Verdict, verdict};
+use super::told::Told;
 use super::url::Url;
 
 /// What is sent.
@@ -52,6 +53,7 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     headers: http::HeaderMap,
     body: BodyReader<'static>,
+    told: Told,
 }
 
 /// How long a body must be so that the host is asked whether it wants it: answering costs it a moment, and taking it for nothing costs much more.
@@ -64,7 +66,9 @@ pub(crate) fn send(agent: &ureq::Agent, request: Request<'_>) -> Result<Response
     for (name, value) in request.headers {
         builder = builder.header(*name, value);
     }
+    let mut told = Told::default();
     if let Some((name, secret)) = request.authorization {
+        told = Told::in_header(secret);
         let mut value =
             http::HeaderValue::from_str(secret.reveal()).map_err(|_| Trouble::ours(Error::usage("a credential has characters that cannot be sent")))?;
         value.set_sensitive(true);
@@ -92,7 +96,7 @@ pub(crate) fn send(agent: &ureq::Agent, request: Request<'_>) -> Result<Response
         agent.run(configured)
     };
     let (parts, body) = response.map_err(Trouble::from)?.into_parts();
-    Ok(Response { status: parts.status.as_u16(), headers: parts.headers, body: body.into_reader() })
+    Ok(Response { status: parts.status.as_u16(), headers: parts.headers, body: body.into_reader(), told })
 }
 
 fn name(method: Method) -> http::Method {
@@ -136,6 +140,18 @@ impl Response {
     /// A header, where it is text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The secrets that the host was told, and may repeat.
+    pub(crate) fn told(&self) -> &Told {
+        &self.told
+    }
+
+    /// The same, where one more secret was told in the body of the request.
+    #[must_use]
+    pub(crate) fn knowing(mut self, secret: &Secret) -> Response {
+        self.told.add(secret);
+        self
     }
 
     /// All values of a header.
