@@ -30,6 +30,8 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     error: String,
     version: Option<String>,
+    /// Whether a manifest was refused by an Artifactory that knows Docker's media types only.
+    is_about_oci: bool,
 }
 
 /// Texts that are known, in lower case, what they mean, and what helps.
@@ -66,6 +68,8 @@ const KNOWN: &[(&str, ErrorKind, &str)] = &[
 ];
 
 const HISTORY: &str = "Artifactory refuses images whose config has fewer steps of history than layers: build the image anew";
+const NO_OCI: &str =
+    "Artifactory takes images of OCI from version 7.11.1 on: give the image Docker's media types with `larder edit --media-types docker`, and push that";
 const GONE: &str = "something the manifest refers to is gone, as after a cleanup of the registry: run the command again";
 const SLOWER: &str = "lower --per-host or give --request-rate, or ask those who run the registry";
 
@@ -82,7 +86,9 @@ impl Refusal {
         if !said.is_empty() {
             error = format!("{error}: {said}");
         }
-        Refusal { status, code, message, error, version }
+        let is_manifest = method == Method::Put && url.to_string().contains("/manifests/");
+        let is_about_oci = is_manifest && matches!(status, 400 | 406 | 415) && version.as_deref().is_some_and(knows_no_oci);
+        Refusal { status, code, message, error, version, is_about_oci }
     }
 
     /// Whether it says that the digest of what was sent is another.
@@ -109,6 +115,7 @@ impl Refusal {
         let known = KNOWN.iter().find(|(known, ..)| text.contains(known));
         let (kind, hint) = match known {
             Some((_, kind, hint)) => (*kind, Some(*hint)),
+            None if self.is_about_oci => (ErrorKind::Unsupported, Some(NO_OCI)),
             None if self.code == "MANIFEST_INVALID" && matches!(self.message.as_str(), "" | "null") => (ErrorKind::Unsupported, Some(HISTORY)),
             None if self.is_about_absence() => (ErrorKind::NotFound, Some(GONE)),
             None if self.is_about_digest() => (ErrorKind::Corrupt, None),
@@ -124,6 +131,14 @@ impl Refusal {
             None => error,
         }
     }
+}
+
+/// Whether `Artifactory/7.10.2 71002900` is from before OCI.
+fn knows_no_oci(version: &str) -> bool {
+    let Some(numbers) = version.strip_prefix("Artifactory/").and_then(|rest| rest.split(' ').next()) else { return false };
+    let mut numbers = numbers.split('.').map(|number| number.parse::<u32>());
+    let [Some(Ok(major)), Some(Ok(minor)), Some(Ok(patch))] = [numbers.next(), numbers.next(), numbers.next()] else { return false };
+    (major, minor, patch) < (7, 11, 1)
 }
 
 fn by_status(status: u16) -> (ErrorKind, Option<&'static str>) {
@@ -220,8 +235,31 @@ mod tests {
     }
 
     fn error(status: u16, code: &str, message: &str) -> Error {
-        Refusal { status, code: code.into(), message: message.into(), error: format!("PUT https://a.example/v2/x was answered with {status}"), version: None }
-            .into_error()
+        Refusal {
+            status,
+            code: code.into(),
+            message: message.into(),
+            error: format!("PUT https://a.example/v2/x was answered with {status}"),
+            version: None,
+            is_about_oci: false,
+        }
+        .into_error()
+    }
+
+    #[test]
+    fn versions_of_artifactory_from_before_oci_are_known() {
+        for (version, known) in [
+            ("Artifactory/6.23.38 62338900", true),
+            ("Artifactory/7.11.0 71100900", true),
+            ("Artifactory/7.11.1 71101900", false),
+            ("Artifactory/7.125.4 79999900", false),
+            ("Artifactory/7", false),
+            ("Artifactory", false),
+            ("Nexus/3.1.0", false),
+            ("", false),
+        ] {
+            assert_eq!(knows_no_oci(version), known, "{version}");
+        }
     }
 
     #[test]
