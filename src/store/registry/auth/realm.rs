@@ -22,6 +22,9 @@ pub(crate) fn check(realm: &str, registry: &Origin, trusted: &[String], carries:
         return Err(denied("wants a token and does not say where from".into()));
     }
     let realm: Url = realm.parse().map_err(|error: Error| denied("wants a token from what is no URL".into()).because(error))?;
+    // A registry that thinks that there is a proxy before it says https of a port that speaks no TLS: the one where it was found.
+    let is_same_port = realm.origin.host == registry.host && realm.origin.port == registry.port;
+    let realm = if registry.scheme == Scheme::Http && is_same_port { realm.at(registry) } else { realm };
     let origin = &realm.origin;
     let is_same_host = origin.host == registry.host;
     let is_trusted = trusted.iter().any(|host| host.eq_ignore_ascii_case(&origin.authority()) || host.eq_ignore_ascii_case(&origin.host));
@@ -61,6 +64,18 @@ mod tests {
 
     fn origin(url: &str) -> Origin {
         url.parse::<Url>().expect(url).origin
+    }
+
+    #[test]
+    fn a_realm_on_the_port_of_a_registry_without_tls_has_none_either() {
+        for (registry, realm, asked) in [
+            ("http://registry.example:5000", "https://registry.example:5000/token", "http://registry.example:5000/token"),
+            ("http://registry.example:5000", "https://registry.example/token", "https://registry.example/token"),
+            ("http://127.0.0.1:5000", "https://127.0.0.1:5001/token", "https://127.0.0.1:5001/token"),
+        ] {
+            let checked = check(realm, &origin(registry), &[], Carries::Credential).expect(realm);
+            assert_eq!(checked.to_string(), asked);
+        }
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub(crate) struct Agents {
 struct Key {
     origin: Origin,
     peer: Peer,
+    /// The host that vouches for it with authorities of its own.
+    by: Option<Origin>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,15 +66,16 @@ impl Agents {
 
     /// Connections to a host that a person named. Fails with kind `usage` where its settings cannot be used.
     pub(crate) fn named(&self, origin: &Origin, settings: &HostSettings) -> Result<ureq::Agent> {
-        self.get(origin, Peer::Named, &settings.security)
+        self.get(Key { origin: origin.clone(), peer: Peer::Named, by: None }, &settings.security)
     }
 
     /// Connections for what is said to a host at the end, also when the run is to stop.
     pub(crate) fn farewell(&self, origin: &Origin, settings: &HostSettings) -> Result<ureq::Agent> {
-        self.get(origin, Peer::Left, &settings.security)
+        self.get(Key { origin: origin.clone(), peer: Peer::Left, by: None }, &settings.security)
     }
 
-    /// Connections to a host that `by` named. It gets no certificate of ours, and is trusted without TLS settings only where a person gave it some.
+    /// Connections to a host that `by` named. It gets no certificate of ours, and is trusted without TLS settings only where a person gave it some; but the
+    /// authorities that a person trusts for `by` may vouch for what belongs to it, such as its token server.
     ///
     /// Fails with kind `denied` where it is in a private network and `by` is not.
     pub(crate) fn foreign(&self, origin: &Origin, by: &Origin) -> Result<ureq::Agent> {
@@ -80,11 +83,17 @@ impl Agents {
         if allowed == Allowed::Public && (origin.is_loopback() || origin.address().is_some_and(is_private)) {
             return Err(Error::new(ErrorKind::Denied, format!("{by} points to {origin}, which is in a private network")).subject(origin));
         }
-        let security = match self.settings.hosts.get(&origin.authority()) {
-            Some(settings) => settings.security.clone(),
-            None => Security::Verified(Certificates { authorities: self.settings.defaults.security.authorities().to_vec(), client: None }),
-        };
-        self.get(origin, Peer::Foreign(allowed), &security)
+        let key = |by| Key { origin: origin.clone(), peer: Peer::Foreign(allowed), by };
+        if let Some(settings) = self.settings.hosts.get(&origin.authority()) {
+            return self.get(key(None), &settings.security);
+        }
+        let mut authorities = self.settings.defaults.security.authorities().to_vec();
+        let own = self.settings.of(&by.authority()).security.authorities();
+        let by = own.iter().any(|authority| !authorities.contains(authority)).then(|| by.clone());
+        if by.is_some() {
+            authorities.extend_from_slice(own);
+        }
+        self.get(key(by), &Security::Verified(Certificates { authorities, client: None }))
     }
 
     /// Forgets what is known of an origin that cannot be reached.
@@ -92,13 +101,12 @@ impl Agents {
         self.names.forget(origin);
     }
 
-    fn get(&self, origin: &Origin, peer: Peer, security: &Security) -> Result<ureq::Agent> {
-        let key = Key { origin: origin.clone(), peer };
+    fn get(&self, key: Key, security: &Security) -> Result<ureq::Agent> {
         let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(agent) = agents.get(&key) {
             return Ok(agent.clone());
         }
-        let agent = self.make(origin, peer, security)?;
+        let agent = self.make(&key.origin, key.peer, security)?;
         agents.insert(key, agent.clone());
         Ok(agent)
     }
