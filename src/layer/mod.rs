@@ -11,7 +11,8 @@
 //! The same entries give the same blob: on every machine, with any number of threads, in every later version of larder that does not say otherwise
 //! in its change log. What decides bytes:
 //!
-//! * the order of entries ([`entry::path_order`]) and their tar form ([`tar`]): ustar, with PAX records only for what ustar cannot say;
+//! * the order of entries ([`entry::path_order`], and of those of several layers as [`squash`] says) and their tar form ([`tar`]): ustar, with PAX records only
+//!   for what ustar cannot say;
 //! * where the stream is cut into chunks: on entries, by rules that look at the stream alone;
 //! * for gzip the encoder in `deflate`, which is larder's own and has no other version; one member, chunks joined by empty stored blocks;
 //! * for zstd the pinned libzstd, one frame for each chunk.

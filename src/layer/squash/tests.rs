@@ -278,6 +278,26 @@ fn lay_35_and_38_damage_and_layers_that_make_no_sense_are_refused() {
     }
 }
 
+#[test]
+fn the_bytes_are_a_contract() {
+    let bench = Bench::new();
+    let lower = [dir("a"), file("a/1", "one"), dir("gone"), file("gone/x", ""), file("gone/y", ""), symlink("s", "a")];
+    let upper = [hardlink("b", "a/1"), file("s/2", "two"), file(".wh.gone", ""), dir("gone"), entry("a/p", EntryKind::Fifo)];
+    let stored = [&lower[..], &upper[..]].map(|layer| bench.put(layer));
+    let stack = Stack::new(&bench.run, &bench.store, stored.iter().map(|layer| (&layer.descriptor, &layer.diff_id))).expect("layers");
+    let digest = |first: usize, codec: Codec| {
+        let writer = bench.layout.blob_writer(Algorithm::Sha256).expect("writable");
+        squash(&bench.run, "one", &stack, first, Times::Clamped, codec, writer).expect("squashed").descriptor.digest.to_string()
+    };
+    let found = [digest(0, Codec::None), digest(1, Codec::None), digest(0, Codec::default())];
+    let expected = [
+        "sha256:09b493a05516036a46448d99c4cc7635c803f75b39ea9837052817ee00a54b10",
+        "sha256:acd2a73de39825a16950b81b80f0190da413d4d11fd76977f931fc5fd7dc5a57",
+        "sha256:f65a0f62d3920e3b33ca42a23dca7a49f66903bdb8fcb7e24e90b36fa1c5e366",
+    ];
+    assert_eq!(found, expected, "whatever changes these is listed under Changed bytes in the change log");
+}
+
 /// Entries in a very small world, so that they meet.
 fn any_entry() -> impl Strategy<Value = Said> {
     let name = prop::sample::select(vec!["a", "b", "c"]);
