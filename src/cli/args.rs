@@ -82,7 +82,7 @@ fn after_help() -> String {
     let _ = writeln!(text, "  {DIFFERENT_EXIT_CODE:>3}  the images differ, from `larder diff` alone and without an error on stderr");
     let _ = writeln!(text, "  {PANIC_EXIT_CODE}  internal, a defect in larder\n\nEnvironment:");
     for variable in environment::VARIABLES {
-        let _ = writeln!(text, "  {:<17}  {}", variable.name, variable.purpose);
+        let _ = writeln!(text, "  {:<19}  {}", variable.name, variable.purpose);
     }
     text.truncate(text.trim_end().len());
     text

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
@@ -53,12 +54,27 @@ variables! {
     NO_PROXY_LOWER as "no_proxy": "as NO_PROXY",
     SSL_CERT_FILE: "authorities that are trusted, in PEM; those of the system without it",
     JOB_COMPLETION_INDEX: "the number, from 0, of the share of a job that --shard auto/N does; Kubernetes sets it",
+    DOCKER_AUTH_CONFIG: "credentials for registries, as the text of a config.json of Docker",
+    REGISTRY_AUTH_FILE: "file of credentials where --authfile is not given",
+    XDG_RUNTIME_DIR: "has containers/auth.json, where podman keeps credentials",
+    XDG_CONFIG_HOME: "has containers/auth.json too; $HOME/.config without it",
+    DOCKER_CONFIG: "has config.json, where Docker keeps credentials; $HOME/.docker without it",
+    PATH: "has the credential helpers that these files name",
+    JFROG_CLI_HOME_DIR: "has the servers of JFrog's CLI; $HOME/.jfrog without it",
+    JFROG_CLI_SERVER_ID: "server of JFrog's CLI where --server-id is not given",
 }
 
 /// The values of [`VARIABLES`] as they were when the program started.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Environment {
     values: BTreeMap<&'static str, OsString>,
+}
+
+impl fmt::Debug for Environment {
+    /// Names only: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.values.keys()).finish()
+    }
 }
 
 impl Environment {
@@ -70,6 +86,12 @@ impl Environment {
     /// The arguments of the process, the program itself first.
     pub(crate) fn arguments() -> Vec<OsString> {
         std::env::args_os().collect()
+    }
+
+    /// These variables and no others.
+    #[cfg(test)]
+    pub(crate) fn of(pairs: &[(&str, &str)]) -> Self {
+        Self::from_lookup(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
     }
 
     fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> Self {
@@ -118,6 +140,12 @@ impl Environment {
         absolute(&XDG_CACHE_HOME).or_else(|| absolute(&HOME).map(|home| home.join(".cache"))).map(|caches| caches.join("larder"))
     }
 
+    /// The directories in which programs are found.
+    #[cfg(feature = "sync")]
+    pub(crate) fn search_path(&self) -> Vec<PathBuf> {
+        self.get(&PATH).map(|path| std::env::split_paths(path).collect()).unwrap_or_default()
+    }
+
     /// Where temporary files go that fit no memory. Not /tmp, which is memory on many machines.
     pub(crate) fn temporary_directory(&self) -> PathBuf {
         self.get(&TMPDIR).map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from)
@@ -144,8 +172,8 @@ impl Environment {
 mod tests {
     use super::*;
 
-    fn environment(pairs: &'static [(&str, &str)]) -> Environment {
-        Environment::from_lookup(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        Environment::of(pairs)
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod bytes;
 mod clock;
 mod command;
 mod context;
+#[cfg(feature = "sync")]
+mod credentials;
 mod dockerfile;
 mod ending;
 mod environment;

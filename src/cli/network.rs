@@ -11,14 +11,15 @@ use std::time::Duration;
 use crate::error::{Error, IoContext as _, Result};
 use crate::fsio::regular;
 use crate::spec::text;
-use crate::store::registry::{Certificates, ClientCertificate, Credential, Given, HostSettings, Patience, Proxies, Secret, Security, Settings, Upload};
+use crate::store::registry::credentials::Sources;
+use crate::store::registry::{Certificates, ClientCertificate, HostSettings, Patience, Proxies, Secret, Security, Settings, Upload};
 
 use super::args::parse_duration;
+use super::bytes;
 use super::context::Context;
 use super::environment::{
     ALL_PROXY, ALL_PROXY_LOWER, Environment, HTTP_PROXY, HTTP_PROXY_LOWER, HTTPS_PROXY, HTTPS_PROXY_LOWER, NO_PROXY, NO_PROXY_LOWER, SSL_CERT_FILE, Variable,
 };
-use super::{bytes, input};
 
 /// Where systems keep the authorities that they trust.
 const SYSTEM_CERTIFICATES: &[&str] = &[
@@ -51,12 +52,6 @@ pub(crate) struct NetworkFlags {
     /// Private key of --client-cert, in PEM
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     client_key: Option<PathBuf>,
-    /// User who logs in; give the password, or a token in its place, with --password-stdin
-    #[arg(long, value_name = "USER", requires = "password_stdin")]
-    username: Option<String>,
-    /// Reads the password from stdin
-    #[arg(long, requires = "username")]
-    password_stdin: bool,
     /// Host that issues the tokens of the registry and may receive the password; may be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
     trust_realm: Vec<String>,
@@ -84,8 +79,8 @@ pub(crate) struct NetworkFlags {
 }
 
 impl NetworkFlags {
-    /// The settings for a command that names these registries. Fails with kind `usage` or `io` where a file or the password cannot be read.
-    pub(crate) fn settings(&self, context: &Context, hosts: &[&str]) -> Result<Settings> {
+    /// The settings for a command that names these registries. Fails with kind `usage` or `io` where a file cannot be read.
+    pub(crate) fn settings(&self, context: &Context, hosts: &[&str], credentials: Sources) -> Result<Settings> {
         let host = self.host()?;
         let defaults = HostSettings {
             // Who trusts an authority trusts it also for what the registry points to.
@@ -95,7 +90,7 @@ impl NetworkFlags {
             upload: self.upload,
             ..HostSettings::default()
         };
-        let mut settings = Settings {
+        Ok(Settings {
             defaults,
             hosts: hosts.iter().map(|name| (name.to_ascii_lowercase(), host.0.clone())).collect(),
             proxies: proxies(&context.environment)?,
@@ -104,12 +99,9 @@ impl NetworkFlags {
             bandwidth: self.limit_rate,
             // Any number will do that another run does not have.
             seed: u64::try_from(context.run.clock.now().as_nanos() & u128::from(u64::MAX)).unwrap_or_default() ^ u64::from(std::process::id()),
+            credentials: Arc::new(credentials),
             ..Settings::default()
-        };
-        if let Some(user) = &self.username {
-            settings.credentials = Arc::new(Given(Credential::Basic { user: user.clone(), password: input::secret()? }));
-        }
-        Ok(settings)
+        })
     }
 
     /// What holds for the registries that are named, and the authorities that were given.

@@ -41,6 +41,19 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// As [`decode`], for text that people and other programs write: with white space in it, without padding, or in the alphabet for URLs.
+pub fn decode_leniently(text: &str) -> Option<Vec<u8>> {
+    let digits = text.chars().filter(|c| !c.is_ascii_whitespace()).map(|c| match c {
+        '-' => '+',
+        '_' => '/',
+        c => c,
+    });
+    let mut text: String = digits.collect();
+    text.truncate(text.trim_end_matches('=').len());
+    text.extend(std::iter::repeat_n('=', text.len().wrapping_neg() % 4));
+    decode(&text)
+}
+
 fn digit(byte: u8) -> Option<u32> {
     let value = match byte {
         b'A'..=b'Z' => byte - b'A',
@@ -55,7 +68,21 @@ fn digit(byte: u8) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{decode, encode};
+    use super::{decode, decode_leniently, encode};
+
+    #[test]
+    fn people_write_it_in_many_ways() {
+        for (text, bytes) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYg==", "foob"), ("Zm9vYmE=", "fooba"), ("Zm9vYmFy", "foobar")] {
+            assert_eq!(decode_leniently(text).as_deref(), Some(bytes.as_bytes()));
+            assert_eq!(decode_leniently(text.trim_end_matches('=')).as_deref(), Some(bytes.as_bytes()));
+        }
+        for text in ["+/+/", "-_-_", " +/\n+/\n"] {
+            assert_eq!(decode_leniently(text).as_deref(), Some(&[0xfb, 0xff, 0xbf][..]), "{text:?}");
+        }
+        for text in ["Z", "Zh", "Z=g=", "Zg==Zg==", "Zm9vé"] {
+            assert_eq!(decode_leniently(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn the_vectors_of_the_rfc() {

@@ -30,6 +30,10 @@ pub const DATA_BYTES: usize = MANIFEST_BYTES;
 /// A `larder.toml`: 16 MiB. It has no more than small files inside; large ones are sources.
 pub const SPECIFICATION_BYTES: usize = 16 << 20;
 
+/// A file of credentials: 4 MiB. One with a thousand hosts has 200 KiB.
+#[cfg(feature = "sync")]
+pub const CREDENTIALS_BYTES: usize = 4 << 20;
+
 /// How many times its size a compressed archive may unpack to, once it is more than [`UNPACKED_FREE_BYTES`]. Layers reach a few hundred, where they have large
 /// files of zeros; gzip can reach 1032, zstd far more.
 pub const EXPANSION: u64 = 1000;

@@ -128,7 +128,8 @@ const ONE_PLACE: &[OnePlace] = &[
         signs: &["rustix::net", "ToSocketAddrs", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "UnixListener", "ureq", "rustls"],
         places: &["store/registry/"],
     },
-    OnePlace { what: "child processes", signs: &["process::Command", "Command::new(", "fork("], places: &["runtime/"] },
+    // Steps of a build; and the programs that keep passwords, which there is no other way to ask.
+    OnePlace { what: "child processes", signs: &["process::Command", "Command::new(", "fork("], places: &["runtime/", "store/registry/credentials/helper.rs"] },
     OnePlace { what: "ending the process", signs: &["process::exit", "process::abort", "exit("], places: &[] },
     OnePlace { what: "renaming files", signs: &["fs::rename", "rename(", "renameat(", "renameat_with("], places: &["fsio/durable.rs"] },
     // That crate neither brings files to the disk nor opens them below a directory handle.

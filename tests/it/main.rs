@@ -29,6 +29,8 @@ mod index;
 mod inspect;
 mod interop;
 mod killed;
+#[cfg(feature = "sync")]
+mod login;
 mod machine;
 mod names;
 mod odd_layouts;

@@ -36,3 +36,16 @@ fn every_command_is_in_the_readme_and_in_the_changelog() {
         assert!(row && changelog.contains(&named), "{named}");
     }
 }
+
+#[cfg(feature = "sync")]
+#[test]
+fn every_command_that_needs_a_registry_is_understood() {
+    let blocks = readme::blocks("text");
+    let commands: Vec<&String> = blocks.iter().filter(|command| command.starts_with("larder sync ")).collect();
+    assert!(commands.len() > 2, "{commands:?}");
+    for command in commands {
+        let words = command.split(['<', '#', '|']).next().unwrap_or_default().split_whitespace().skip(1);
+        // What cannot be understood is told before the help is.
+        larder().args(words).arg("--help").succeeds();
+    }
+}

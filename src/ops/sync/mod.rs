@@ -2,3 +2,4 @@
 
 pub mod job;
 pub mod list;
+pub mod login;

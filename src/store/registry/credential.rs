@@ -2,16 +2,18 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use crate::error::Result;
 
-/// A text that is sent to a registry and shown nowhere: not in `Debug`, not in errors, and it is never serialised.
+/// A text that is sent to a registry and shown nowhere: not in `Debug`, not in errors, and it is never serialised. Dropped, it is gone from memory too.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Box<str>);
+pub struct Secret(Zeroizing<Box<str>>);
 
 impl Secret {
     /// Keeps `text`.
     pub fn new(text: impl Into<Box<str>>) -> Self {
-        Secret(text.into())
+        Secret(Zeroizing::new(text.into()))
     }
 
     /// The text, for the one place that sends it.
@@ -40,6 +42,13 @@ pub enum Credential {
     IdentityToken(Secret),
     /// A token that is sent as it is.
     Bearer(Secret),
+    /// Something that is sent as it is, in a header of its own such as `X-JFrog-Art-Api`.
+    Header {
+        /// The name of the header.
+        name: String,
+        /// What it says.
+        value: Secret,
+    },
 }
 
 /// Knows credentials.

@@ -17,6 +17,7 @@
 mod attached;
 mod auth;
 mod credential;
+pub mod credentials;
 mod destination;
 mod documents;
 mod download;

@@ -13,8 +13,13 @@ pub(crate) fn text() -> String {
 
 /// The commands of larder in blocks of shell, each with the lines that continue it, in their order.
 pub(crate) fn commands() -> Vec<String> {
+    blocks("sh")
+}
+
+/// The commands of larder in blocks of this kind.
+pub(crate) fn blocks(kind: &str) -> Vec<String> {
     let mut commands: Vec<String> = Vec::new();
-    for block in text().split("```sh\n").skip(1) {
+    for block in text().split(&format!("```{kind}\n")).skip(1) {
         let block = block.split("```").next().expect("a split has a first part").replace("\\\n", " ");
         commands.extend(block.lines().filter(|line| line.starts_with("larder ")).map(str::to_owned));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::cli::args::parse_duration;
 use crate::cli::context::Context;
+use crate::cli::credentials::CredentialFlags;
 use crate::cli::environment::JOB_COMPLETION_INDEX;
 use crate::cli::network::NetworkFlags;
 use crate::cli::prompt;
@@ -41,6 +42,8 @@ pub(super) struct JobFlags {
     /// Removes names from targets without asking
     #[arg(long, short)]
     yes: bool,
+    #[command(flatten)]
+    credentials: CredentialFlags,
     #[command(flatten)]
     network: NetworkFlags,
 }
@@ -121,7 +124,7 @@ impl JobFlags {
         let mut hosts: Vec<&str> = spec.routes.iter().flat_map(|route| route.from.iter().chain([&route.to])).filter_map(|end| end.value.host()).collect();
         hosts.sort_unstable();
         hosts.dedup();
-        let mut settings = self.network.settings(context, &hosts)?;
+        let mut settings = self.network.settings(context, &hosts, self.credentials.sources(context, &hosts)?)?;
         registries::apply(&spec.registries, &mut settings, &context.environment)?;
         Ok(settings)
     }

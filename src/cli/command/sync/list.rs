@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::cli::context::Context;
+use crate::cli::credentials::CredentialFlags;
 use crate::cli::network::NetworkFlags;
 use crate::cli::output::Report;
 use crate::cli::style::Style;
@@ -26,12 +27,15 @@ pub(crate) struct Args {
     #[arg(value_name = "docker://HOST[/REPOSITORY]")]
     place: String,
     #[command(flatten)]
+    credentials: CredentialFlags,
+    #[command(flatten)]
     network: NetworkFlags,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     let place = Place::parse(&args.place)?;
-    let settings = args.network.settings(context, &[place.host()])?;
+    let sources = args.credentials.sources(context, &[place.host()])?;
+    let settings = args.network.settings(context, &[place.host()], sources)?;
     let report = list::execute(&context.run, &ListRequest { place, settings })?;
     context.output.print(&Text(report))
 }

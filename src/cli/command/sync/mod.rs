@@ -3,6 +3,8 @@
 mod choice;
 mod job;
 mod list;
+mod login;
+mod logout;
 mod plan;
 mod pull;
 mod push;
@@ -21,6 +23,7 @@ Examples:
   larder sync push oci:hello.oci:1.4.2 docker://registry.example/team/hello
   larder sync pull docker://registry.example/team/hello:1.4.2 oci:mirror.oci
   larder sync run nightly.toml
+  larder sync login registry.example -u me
   larder sync list docker://registry.example/team/app
   larder sync COMMAND --help")]
 pub(crate) struct Args {
@@ -50,4 +53,6 @@ commands! {
     Run => run,
     Plan => plan,
     List => list,
+    Login => login,
+    Logout => logout,
 }

@@ -90,6 +90,11 @@ pub(crate) fn bearer(token: &Secret) -> Secret {
     Secret::new(format!("Bearer {}", token.reveal()))
 }
 
+/// The header that carries it, and what it carries.
+fn in_authorization(value: Secret) -> (String, Secret) {
+    ("Authorization".to_owned(), value)
+}
+
 /// What is known of how a host wants to be spoken to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Wants {
@@ -133,21 +138,23 @@ enum Slot {
 
 impl Auth {
     /// What to send with a call, as far as is known. Kinds: those of [`Credentials::find`](super::Credentials::find), `denied`, `unavailable`, `interrupted`.
-    pub(crate) fn authorization(&self, client: &Client, host: &Host, access: &Access<'_>) -> Result<Option<Secret>> {
+    pub(crate) fn authorization(&self, client: &Client, host: &Host, access: &Access<'_>) -> Result<Option<(String, Secret)>> {
         let credential = self.credential(client, host, access.repository())?;
-        if let Some(Credential::Bearer(token)) = &credential {
-            return Ok(Some(bearer(token)));
+        match &credential {
+            Some(Credential::Bearer(token)) => return Ok(Some(in_authorization(bearer(token)))),
+            Some(Credential::Header { name, value }) => return Ok(Some((name.clone(), value.clone()))),
+            _ => {}
         }
         let mut wants = lock(&self.wants).clone();
         if wants == Wants::Unknown && credential.is_some() {
             wants = self.learn(client, host)?;
         }
         match (&wants, &credential) {
-            (Wants::Nothing | Wants::Basic, Some(Credential::Basic { user, password })) => Ok(Some(basic(user, password))),
+            (Wants::Nothing | Wants::Basic, Some(Credential::Basic { user, password })) => Ok(Some(in_authorization(basic(user, password)))),
             (Wants::Token { realm, service }, credential) => {
                 let own = access.scope();
                 let scope = lock(&self.scopes).get(&own).cloned().unwrap_or(own);
-                self.token(client, host, realm, service, &scope, credential.as_ref(), None).map(Some)
+                self.token(client, host, realm, service, &scope, credential.as_ref(), None).map(|token| Some(in_authorization(token)))
             }
             _ => Ok(None),
         }
@@ -178,7 +185,7 @@ impl Auth {
     /// Kinds: `denied`, `unavailable`, `interrupted`.
     pub(crate) fn renew(&self, client: &Client, host: &Host, access: &Access<'_>, challenges: &[String], used: Option<&Secret>) -> Result<bool> {
         let credential = self.credential(client, host, access.repository())?;
-        if matches!(credential, Some(Credential::Bearer(_))) {
+        if matches!(credential, Some(Credential::Bearer(_) | Credential::Header { .. })) {
             return Ok(false);
         }
         let challenges = challenge::parse(challenges.iter().map(String::as_str));

@@ -250,7 +250,7 @@ impl Client {
     fn once(&self, host: &Host, call: &mut Call<'_>, trial: &mut Trial) -> Result<Outcome<'_>> {
         let authorization = match &call.access {
             Access::Explicit(authorization) => explicit(authorization),
-            access => host.auth.authorization(self, host, access)?.map(|secret| ("Authorization".to_owned(), secret)),
+            access => host.auth.authorization(self, host, access)?,
         };
         let slot = match call.transfer {
             Transfer::Download => host.downloads.take(&self.run.cancel)?,
