@@ -35,6 +35,8 @@ mod machine;
 mod names;
 mod odd_layouts;
 mod oracle;
+#[cfg(feature = "sync")]
+mod promote;
 mod readme;
 mod real_registry;
 mod rebase;

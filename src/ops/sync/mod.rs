@@ -3,3 +3,4 @@
 pub mod job;
 pub mod list;
 pub mod login;
+pub mod promote;

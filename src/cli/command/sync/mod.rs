@@ -6,6 +6,7 @@ mod list;
 mod login;
 mod logout;
 mod plan;
+mod promote;
 mod pull;
 mod push;
 mod registries;
@@ -52,6 +53,7 @@ commands! {
     Pull => pull,
     Run => run,
     Plan => plan,
+    Promote => promote,
     List => list,
     Login => login,
     Logout => logout,
