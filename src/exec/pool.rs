@@ -555,6 +555,8 @@ mod tests {
             Ok(ALIVE.load(Ordering::SeqCst))
         });
         assert!(worked.expect("no failure"));
+        // What a thread keeps for itself goes a moment after its work is done.
+        (0..5000).take_while(|_| ALIVE.load(Ordering::SeqCst)).for_each(|_| thread::sleep(std::time::Duration::from_millis(1)));
         assert!(!ALIVE.load(Ordering::SeqCst));
         assert_eq!(beside(|| Err::<(), _>(Error::corrupt("no start")), |()| Ok(())).expect_err("failed").message(), "no start");
     }
