@@ -92,6 +92,8 @@ fn cra_23_what_a_killed_writer_leaves_is_swept_by_the_next_one() {
     let mut alive = Companion::start(&mut context::build(&home.path().join("slow"), &layout));
     alive.wait_until("it read", |process| has_open(process, &file));
     alive.signal(Signal::STOP);
+    let stopped = |process| fs::read_to_string(format!("/proc/{process}/status")).is_ok_and(|status| status.contains("State:\tT"));
+    alive.wait_until("it stopped", stopped);
     let left = stagings(&layout);
     larder().args(["tag", &format!("{}:first", oci(&layout)), "x"]).succeeds();
     assert_eq!(stagings(&layout), left);

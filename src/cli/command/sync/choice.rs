@@ -106,6 +106,8 @@ pub(super) fn ends(written: &[OsString]) -> Result<(Vec<At<Endpoint>>, At<Endpoi
         Ok(At::new(Endpoint::parse(written, Path::new(""))?, Place::flag(shown)))
     });
     let mut ends = ends.by_ref().collect::<Result<Vec<_>>>()?;
-    let to = ends.pop().ok_or_else(|| Error::usage("there is nowhere to go"))?;
-    Ok((ends, to))
+    match ends.pop() {
+        Some(to) if !ends.is_empty() => Ok((ends, to)),
+        _ => Err(Error::usage("it takes two places or more: from where, and to where").hint("see --help for examples")),
+    }
 }

@@ -25,7 +25,7 @@ Examples:
   larder sync pull docker://registry.example/team/hello:1.4.2 oci-archive:hello.tar")]
 pub(crate) struct Args {
     /// Images and repositories to pull, then where to
-    #[arg(value_names = ["docker://HOST/REPOSITORY[:TAG|@DIGEST]", "LAYOUT[:NAME]"], num_args = 2.., required = true)]
+    #[arg(value_names = ["docker://HOST/REPOSITORY[:TAG|@DIGEST]", "LAYOUT[:NAME]"], num_args = 1.., required = true)]
     locations: Vec<OsString>,
     /// Pulls all tags of a repository
     #[arg(long, short)]

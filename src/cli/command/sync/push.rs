@@ -24,7 +24,7 @@ Examples:
   larder sync push oci-archive:release.tar docker://acme.example/ --rename 'registry.example/team/*=docker-local/*'")]
 pub(crate) struct Args {
     /// Images to push, or layouts and archives of them, then where to
-    #[arg(value_names = ["LAYOUT[:NAME]", "docker://HOST/REPOSITORY[:TAG]"], num_args = 2.., required = true)]
+    #[arg(value_names = ["LAYOUT[:NAME]", "docker://HOST/REPOSITORY[:TAG]"], num_args = 1.., required = true)]
     locations: Vec<OsString>,
     /// Says what would be pushed, with blobs, bytes and requests; sends nothing but questions
     #[arg(long)]
