@@ -1,6 +1,6 @@
 //! larder's side of a step: it starts the keeper, passes on what the step writes, and ends it.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -102,9 +102,9 @@ impl Session {
     /// Reads what there is, or waits a moment for it. False at the end of what the keeper sends.
     fn hear(&mut self) -> Result<bool> {
         let failed = |error: std::io::Error| Error::io("cannot listen to the keeper of the step", error);
-        let (Some(stdout), Some(stderr)) = (&mut self.keeper.stdout, &mut self.keeper.stderr) else { return Ok(false) };
+        let (Some(stdout), Some(stderr)) = (&self.keeper.stdout, &self.keeper.stderr) else { return Ok(false) };
         let ready = {
-            let mut fds = [PollFd::new(&*stdout, PollFlags::IN), PollFd::new(&*stderr, PollFlags::IN)];
+            let mut fds = [PollFd::new(stdout, PollFlags::IN), PollFd::new(stderr, PollFlags::IN)];
             match poll(&mut fds, Some(&PAUSE)) {
                 Err(Errno::INTR) => return Ok(true),
                 outcome => outcome.map_err(|error| failed(error.into()))?,
@@ -114,12 +114,12 @@ impl Session {
         let mut piece = vec![0; PIECE];
         let mut more = true;
         if ready[0] {
-            let count = stdout.read(&mut piece).map_err(failed)?;
+            let count = rustix::io::retry_on_intr(|| rustix::io::read(stdout, &mut piece[..])).map_err(|error| failed(error.into()))?;
             self.arrived.extend_from_slice(&piece[..count]);
             more = count > 0;
         }
         if ready[1] {
-            let count = stderr.read(&mut piece).map_err(failed)?;
+            let count = rustix::io::retry_on_intr(|| rustix::io::read(stderr, &mut piece[..])).map_err(|error| failed(error.into()))?;
             self.said.extend_from_slice(&piece[..count]);
             self.said.drain(..self.said.len().saturating_sub(LAST_WORDS));
         }

@@ -1,4 +1,7 @@
 //! The container that a step runs in: what Docker and BuildKit give build steps. runtime-spec, config.md and config-linux.md.
+//!
+//! There is no filter of system calls. What root may do is bounded by its capabilities, which lack all that would concern the machine, by the control group for
+//! devices, and by what is hidden of `/proc` and `/sys`; a filter would have to know the calls of every architecture, and larder runs what its own user wrote.
 
 use std::path::Path;
 

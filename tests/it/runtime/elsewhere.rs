@@ -8,7 +8,7 @@ use std::process::Command;
 use super::actor::{self, Actor};
 use super::sample::Sample;
 use crate::support::context;
-use crate::support::foreign::ARM64;
+use crate::support::foreign::{self, ARM64};
 use crate::support::process::{NOBODY, Runs as _, larder, temp};
 use crate::support::tools::{rootfs, skip, tool};
 
@@ -154,38 +154,12 @@ fn larder_enters_a_user_namespace_with_the_numbers_of_the_user() {
     assert!(told.contains("its owner has no number here"), "{told}");
 }
 
-/// Registers what the kernel needs to run programs of the machine, in a user namespace of its own, and goes on with the rest.
-const REGISTER: &str = r#"
-mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc || exit 99
-[ -z "$1" ] || printf '%s%s:%s' "$1" "$2" "$3" >/proc/sys/fs/binfmt_misc/register || exit 99
-shift 3
-exec "$@"
-"#;
-
-/// Runs its arguments in a user namespace in which root is root and has all users beside it. `$1` says that it may.
-const AS_ROOT: &str = r#"
-mount --bind "$1" /etc/subuid && mount --bind "$1" /etc/subgid && shift || exit 99
-exec unshare --user --map-users=0,0,65536 --map-groups=0,0,65536 --mount -- "$@"
-"#;
-
+/// What became of a step of another machine, whose interpreter is registered with these flags, or is not.
 #[track_caller]
-fn of_another_machine(magic: &str, flags: &str, rootfs: &Path, home: &Path) -> Option<String> {
-    let (qemu, unshare) = (tool(ARM64.qemu)?, tool("unshare")?);
-    let numbers = home.join("numbers");
-    fs::write(&numbers, "0:0:65536\n").expect("written");
-    let mut within = Command::new(unshare);
-    within
-        .args(["--mount", "--propagation", "private", "sh", "-c", AS_ROOT, "sh"])
-        .arg(&numbers)
-        .args(["sh", "-c", REGISTER, "sh", magic])
-        .arg(qemu)
-        .arg(flags);
+fn of_another_machine(flags: &str, rootfs: &Path, home: &Path) -> Option<String> {
+    let within = foreign::within(&ARM64, flags)?;
     let script = "uname -m; dpkg --print-architecture; echo x >/etc/x; chown 33:4 /etc/x; touch -d @1 /etc";
-    let output = Actor { within, home, rootfs, script, platform: "linux/arm64", network: "none" }.command().output().expect("it runs");
-    if output.status.code() == Some(99) {
-        skip(&format!("this kernel has no interpreter table for a user namespace: {}", String::from_utf8_lossy(&output.stderr)));
-        return None;
-    }
+    let output = foreign::ran(Actor { within, home, rootfs, script, platform: "linux/arm64", network: "none" }.command().output().expect("it runs"))?;
     Some(fs::read_to_string(home.join("told")).unwrap_or_else(|_| format!("{output:?}")))
 }
 
@@ -193,7 +167,7 @@ fn of_another_machine(magic: &str, flags: &str, rootfs: &Path, home: &Path) -> O
 fn steps_of_another_machine_run_where_the_kernel_knows_an_interpreter() {
     let (Some(_), Some(arm64)) = (Sample::new(), rootfs("arm64")) else { return };
     let home = temp();
-    let Some(told) = of_another_machine(ARM64.magic, "F", &arm64, home.path()) else { return };
+    let Some(told) = of_another_machine("F", &arm64, home.path()) else { return };
     assert_eq!(told, "done None [\"etc\", \"etc/x\"]");
     assert!(home.path().join("aarch64").exists() && home.path().join("arm64").exists());
     assert!(super::sample::left(home.path()).is_empty());
@@ -204,8 +178,8 @@ fn steps_of_another_machine_run_where_the_kernel_knows_an_interpreter() {
 fn what_is_missing_for_another_machine_is_told_beforehand() {
     let Some(sample) = Sample::new() else { return };
     let home = temp();
-    for (magic, flags, expected) in [("", "", "the kernel knows no interpreter for them"), (ARM64.magic, "", "without the flag F")] {
-        let Some(told) = of_another_machine(magic, flags, &sample.rootfs(), home.path()) else { return };
+    for (flags, expected) in [("", "the kernel knows no interpreter for them"), ("P", "without the flag F")] {
+        let Some(told) = of_another_machine(flags, &sample.rootfs(), home.path()) else { return };
         assert!(told.contains("this machine cannot run programs of linux/arm64") && told.contains(expected) && told.contains("qemu-user-static"), "{told}");
     }
 }

@@ -8,9 +8,9 @@ use super::tools::{skip, tool};
 /// A machine that qemu plays.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    pub(crate) qemu: &'static str,
+    qemu: &'static str,
     /// What the kernel needs to know to run its programs: the first bytes of their files, and which bits of those count.
-    pub(crate) magic: &'static str,
+    magic: &'static str,
 }
 
 /// linux/arm64.
@@ -40,7 +40,34 @@ pub(crate) fn run(machine: &Machine, tree: &Path, program: &[&str]) -> Option<Ou
     let unshare = tool("unshare")?;
     let mut command = Command::new(unshare);
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", SCRIPT, "sh", machine.magic]).arg(qemu).arg(tree).args(program);
-    let output = command.output().expect("unshare runs");
+    ran(command.output().expect("unshare runs"))
+}
+
+/// Leads into a user namespace in which root is root and has all users beside it, and which has an interpreter for a machine, with these flags, or none.
+const WITHIN: &str = r#"
+numbers=$(mktemp) && echo 0:0:65536 >"$numbers" || exit 99
+mount --bind "$numbers" /etc/subuid && mount --bind "$numbers" /etc/subgid || exit 99
+rm "$numbers"
+exec unshare --user --map-users=0,0,65536 --map-groups=0,0,65536 --mount -- sh -c '
+    mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc || exit 99
+    [ -z "$3" ] || printf "%s%s:%s" "$1" "$2" "$3" >/proc/sys/fs/binfmt_misc/register || exit 99
+    shift 3
+    exec "$@"' sh "$@"
+"#;
+
+/// Runs the arguments that are added as root where the kernel hands the machine's programs to its interpreter, if there are flags to register it with. An exit status
+/// of 99 says that this cannot be. `None` after saying that the test is skipped.
+#[track_caller]
+pub(crate) fn within(machine: &Machine, flags: &str) -> Option<Command> {
+    let (qemu, unshare) = (tool(machine.qemu)?, tool("unshare")?);
+    let mut command = Command::new(unshare);
+    command.args(["--mount", "--propagation", "private", "sh", "-c", WITHIN, "sh", machine.magic]).arg(qemu).arg(flags);
+    Some(command)
+}
+
+/// What ran there; `None` after saying that the test is skipped, because it could not.
+#[track_caller]
+pub(crate) fn ran(output: Output) -> Option<Output> {
     if output.status.code() == Some(99) {
         skip(&format!("this kernel has no interpreter table for a user namespace: {}", String::from_utf8_lossy(&output.stderr)));
         return None;
