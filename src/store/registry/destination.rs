@@ -13,7 +13,9 @@ use crate::spec::{Descriptor, Digest, ImageName, limits, links};
 use crate::store::{Content, Destination, Presence, Put};
 
 use super::auth::Verb;
+use super::host::Ability;
 use super::http::failure::Refusal;
+use super::known::Whereabouts;
 use super::manifest::{Answer, Stored};
 use super::source::is_document;
 use super::{Registry, Which, lock};
@@ -40,6 +42,15 @@ impl Destination for Registry {
 
     fn has(&self, descriptor: &Descriptor) -> Result<bool> {
         let digest = &descriptor.digest;
+        match self.host.blobs.whereabouts(descriptor, &self.repository) {
+            Whereabouts::Here => return Ok(true),
+            // Taking it from there is one request, wherever else it is.
+            Whereabouts::Elsewhere if !is_document(descriptor) && self.host.mounts() != Ability::Absent => {
+                lock(&self.lacking).insert(digest.clone());
+                return Ok(false);
+            }
+            Whereabouts::Elsewhere | Whereabouts::Unknown => {}
+        }
         let is_there = match is_document(descriptor) {
             true => match self.head(Which::Digest(digest), Verb::Push)? {
                 Answer::Found(found) => found.size == descriptor.size,
@@ -48,7 +59,7 @@ impl Destination for Registry {
             false => self.has_blob(descriptor)?,
         };
         match is_there {
-            true => self.host.blobs.note(digest, &self.repository),
+            true => self.host.blobs.note(descriptor, &self.repository),
             false => {
                 self.host.blobs.forget(digest, &self.repository);
                 lock(&self.lacking).insert(digest.clone());
@@ -111,7 +122,7 @@ impl Registry {
                 return Ok(Err(refusal));
             }
         };
-        self.host.blobs.note(&descriptor.digest, &self.repository);
+        self.host.blobs.note(descriptor, &self.repository);
         if !stored.knows_subject {
             self.attach(descriptor, bytes)?;
         }

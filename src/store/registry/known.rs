@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::exec::Cancel;
-use crate::spec::Digest;
+use crate::spec::{Descriptor, Digest};
 
 /// How long to wait without looking whether anybody still wants the blob.
 const SLICE: Duration = Duration::from_millis(100);
@@ -23,11 +23,29 @@ pub(crate) struct Blobs {
 
 #[derive(Debug, Default)]
 struct State {
-    /// All repositories, and not just one to take it from: a blob that comes a second time while the manifest that needs it is put is written there again, and
-    /// docker-registry reads what is half written.
-    at: HashMap<Digest, BTreeSet<String>>,
+    at: HashMap<Digest, Known>,
     /// On their way, and to where.
     moving: HashSet<(Digest, String)>,
+}
+
+/// A blob that some repositories have.
+#[derive(Debug)]
+struct Known {
+    size: u64,
+    /// All of them, and not just one to take it from: a blob that comes a second time while the manifest that needs it is put is written there again, and
+    /// docker-registry reads what is half written.
+    at: BTreeSet<String>,
+}
+
+/// Where a blob is known to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    /// In this repository.
+    Here,
+    /// In another one of the host.
+    Elsewhere,
+    /// Nobody knows.
+    Unknown,
 }
 
 /// What is to be done about a blob.
@@ -42,6 +60,7 @@ pub(crate) enum Step<'a> {
 pub(crate) struct Moving<'a> {
     blobs: &'a Blobs,
     digest: Digest,
+    size: u64,
     repository: String,
 }
 
@@ -56,26 +75,41 @@ pub(crate) enum Others {
 
 impl Blobs {
     /// Remembers that a repository has a blob.
-    pub(crate) fn note(&self, digest: &Digest, repository: &str) {
+    pub(crate) fn note(&self, blob: &Descriptor, repository: &str) {
+        self.enter(&blob.digest, blob.size, repository);
+    }
+
+    fn enter(&self, digest: &Digest, size: u64, repository: &str) {
         let mut state = self.lock();
-        let at = state.at.entry(digest.clone()).or_default();
-        if !at.contains(repository) {
-            at.insert(repository.to_owned());
+        match state.at.get_mut(digest) {
+            Some(known) if known.at.contains(repository) => {}
+            Some(known) => drop(known.at.insert(repository.to_owned())),
+            None => drop(state.at.insert(digest.clone(), Known { size, at: BTreeSet::from([repository.to_owned()]) })),
+        }
+    }
+
+    /// Where a blob is, as far as is known.
+    pub(crate) fn whereabouts(&self, blob: &Descriptor, repository: &str) -> Whereabouts {
+        match self.lock().at.get(&blob.digest).filter(|known| known.size == blob.size) {
+            Some(known) if known.at.contains(repository) => Whereabouts::Here,
+            Some(known) if !known.at.is_empty() => Whereabouts::Elsewhere,
+            _ => Whereabouts::Unknown,
         }
     }
 
     /// Forgets that a repository has a blob.
     pub(crate) fn forget(&self, digest: &Digest, repository: &str) {
-        if let Some(at) = self.lock().at.get_mut(digest) {
-            at.remove(repository);
+        if let Some(known) = self.lock().at.get_mut(digest) {
+            known.at.remove(repository);
         }
     }
 
     /// What is to be done so that a repository has a blob. Waits for those who are bringing it. Fails with kind `interrupted`.
-    pub(crate) fn begin(&self, digest: &Digest, repository: &str, others: Others, cancel: &Cancel) -> Result<Step<'_>> {
+    pub(crate) fn begin(&self, blob: &Descriptor, repository: &str, others: Others, cancel: &Cancel) -> Result<Step<'_>> {
+        let (digest, size) = (&blob.digest, blob.size);
         let mut state = self.lock();
         loop {
-            let at = state.at.get(digest);
+            let at = state.at.get(digest).filter(|known| known.size == size).map(|known| &known.at);
             if at.is_some_and(|at| at.contains(repository)) {
                 return Ok(Step::There);
             }
@@ -83,7 +117,7 @@ impl Blobs {
             let is_moving = state.moving.iter().any(|(moving, to)| moving == digest && (to == repository || (others == Others::Wait && from.is_none())));
             if !is_moving {
                 state.moving.insert((digest.clone(), repository.to_owned()));
-                return Ok(Step::Bring(Moving { blobs: self, digest: digest.clone(), repository: repository.to_owned() }, from));
+                return Ok(Step::Bring(Moving { blobs: self, digest: digest.clone(), size, repository: repository.to_owned() }, from));
             }
             cancel.check()?;
             state = self.changed.wait_timeout(state, SLICE).unwrap_or_else(PoisonError::into_inner).0;
@@ -98,7 +132,7 @@ impl Blobs {
 impl Moving<'_> {
     /// It has arrived.
     pub(crate) fn arrived(self) {
-        self.blobs.note(&self.digest, &self.repository);
+        self.blobs.enter(&self.digest, self.size, &self.repository);
     }
 }
 
@@ -117,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_blob_is_brought_once_and_then_taken_from_there() {
-        let (blobs, digest) = (Blobs::default(), Digest::sha256(b"a"));
+        let (blobs, digest) = (Blobs::default(), Descriptor::new("text/plain", Digest::sha256(b"a"), 1));
         let (brought, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for repository in ["a", "b", "a", "c", "b", "a"] {
@@ -137,7 +171,7 @@ mod tests {
 
     #[test]
     fn no_repository_is_forgotten_however_many_there_are() {
-        let (blobs, digest) = (Blobs::default(), Digest::sha256(b"a"));
+        let (blobs, digest) = (Blobs::default(), Descriptor::new("text/plain", Digest::sha256(b"a"), 1));
         for round in 0..2 {
             for number in 0..100 {
                 let step = blobs.begin(&digest, &number.to_string(), Others::Wait, &Cancel::default()).expect("a step");
@@ -148,13 +182,13 @@ mod tests {
                 }
             }
         }
-        blobs.forget(&digest, "7");
+        blobs.forget(&digest.digest, "7");
         assert!(matches!(blobs.begin(&digest, "7", Others::Wait, &Cancel::default()).expect("a step"), Step::Bring(_, Some(_))));
     }
 
     #[test]
     fn who_waited_for_what_failed_takes_its_place() {
-        let (blobs, digest) = (Blobs::default(), Digest::sha256(b"a"));
+        let (blobs, digest) = (Blobs::default(), Descriptor::new("text/plain", Digest::sha256(b"a"), 1));
         let Step::Bring(moving, None) = blobs.begin(&digest, "a", Others::Wait, &Cancel::default()).expect("a step") else { panic!("nobody has it") };
         let Step::Bring(other, None) = blobs.begin(&digest, "b", Others::Ignore, &Cancel::default()).expect("a step") else { panic!("it need not wait") };
         drop(other);

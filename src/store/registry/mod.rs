@@ -146,7 +146,7 @@ impl Registry {
     /// Remembers that what a manifest refers to is here.
     fn note_children(&self, descriptor: &Descriptor, bytes: &[u8]) {
         for child in links::children(descriptor, bytes).unwrap_or_default() {
-            self.host.blobs.note(&child.descriptor.digest, &self.repository);
+            self.host.blobs.note(&child.descriptor, &self.repository);
         }
     }
 }

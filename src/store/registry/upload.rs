@@ -61,7 +61,7 @@ impl Registry {
     pub(super) fn bring(&self, descriptor: &Descriptor, content: &dyn Content) -> Result<Put> {
         let (host, digest) = (&self.host, &descriptor.digest);
         let others = if host.mounts() == Ability::Absent { Others::Ignore } else { Others::Wait };
-        let (moving, from) = match host.blobs.begin(digest, &self.repository, others, &self.client.run.cancel)? {
+        let (moving, from) = match host.blobs.begin(descriptor, &self.repository, others, &self.client.run.cancel)? {
             Step::There => return Ok(Put::Taken),
             Step::Bring(moving, from) => (moving, from),
         };

@@ -216,7 +216,7 @@ fn a_mount_asks_for_both_repositories_in_one_token() {
     let desk = desk(Rules { good: |_| true, ..Rules::default() });
     let network = network(given(basic()));
     let registry = repository(&network, &desk.server, "b");
-    registry.host.blobs.note(&blob(b"x").digest, "a");
+    registry.host.blobs.note(&blob(b"x"), "a");
     registry.lacking.lock().expect("unpoisoned").insert(blob(b"x").digest);
     let _ = registry.put(&blob(b"x"), &mut &b"x"[..]);
     let target = desk.tokens()[0].target.clone();

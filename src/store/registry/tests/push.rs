@@ -320,3 +320,21 @@ fn a_virtual_repository_that_will_not_tell_is_pushed_to_and_not_pulled_from() {
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(error.message().ends_with("403 Forbidden: no"), "{error}");
 }
+
+#[test]
+fn what_is_known_of_a_host_is_not_asked_for() {
+    let double = Double::start(Ways::default());
+    let (from, _) = sample();
+    let network = network(settings());
+    let [one, other] = ["team/app", "other/app"].map(|name| repository(&network, &double.server, name));
+    copied(&from, &one, "multi").expect("pushed");
+    double.server.lines();
+    // The layer that both have is known to be here; its own config is not.
+    copied(&from, &one, "single").expect("pushed");
+    assert_eq!(double.server.lines().iter().filter(|line| line.starts_with("HEAD /v2/team/app/blobs/")).count(), 1);
+    // Elsewhere each blob is one request: it is taken from where it is.
+    copied(&from, &other, "multi").expect("pushed");
+    let lines = double.server.lines();
+    assert_eq!(lines.iter().filter(|line| line.contains("/blobs/")).count(), 6, "{lines:?}");
+    assert!(lines.iter().all(|line| !line.starts_with("PUT /v2/other/app/blobs/")), "{lines:?}");
+}
