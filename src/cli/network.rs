@@ -18,7 +18,8 @@ use super::args::parse_duration;
 use super::bytes;
 use super::context::Context;
 use super::environment::{
-    ALL_PROXY, ALL_PROXY_LOWER, Environment, HTTP_PROXY, HTTP_PROXY_LOWER, HTTPS_PROXY, HTTPS_PROXY_LOWER, NO_PROXY, NO_PROXY_LOWER, SSL_CERT_FILE, Variable,
+    ALL_PROXY, ALL_PROXY_LOWER, Environment, HOME, HTTP_PROXY, HTTP_PROXY_LOWER, HTTPS_PROXY, HTTPS_PROXY_LOWER, NO_PROXY, NO_PROXY_LOWER, SSL_CERT_FILE,
+    Variable,
 };
 
 /// Where systems keep the authorities that they trust.
@@ -81,10 +82,12 @@ pub(crate) struct NetworkFlags {
 impl NetworkFlags {
     /// The settings for a command that names these registries. Fails with kind `usage` or `io` where a file cannot be read.
     pub(crate) fn settings(&self, context: &Context, hosts: &[&str], credentials: Sources) -> Result<Settings> {
-        let host = self.host()?;
+        let authorities = self.ca_file.iter().map(|file| read(file)).collect::<Result<Vec<_>>>()?;
+        let named = |name: &&str| Ok((name.to_ascii_lowercase(), self.host(&context.environment, name, &authorities)?));
+        let named = hosts.iter().map(named).collect::<Result<_>>()?;
         let defaults = HostSettings {
             // Who trusts an authority trusts it also for what the registry points to.
-            security: Security::Verified(Certificates { authorities: host.1, client: None }),
+            security: Security::Verified(Certificates { authorities, client: None }),
             transfers: self.per_host,
             requests_per_second: self.request_rate,
             upload: self.upload,
@@ -92,7 +95,7 @@ impl NetworkFlags {
         };
         Ok(Settings {
             defaults,
-            hosts: hosts.iter().map(|name| (name.to_ascii_lowercase(), host.0.clone())).collect(),
+            hosts: named,
             proxies: proxies(&context.environment)?,
             system_certificates: system_certificates(&context.environment)?,
             patience: self.patience(),
@@ -104,34 +107,55 @@ impl NetworkFlags {
         })
     }
 
-    /// What holds for the registries that are named, and the authorities that were given.
-    fn host(&self) -> Result<(HostSettings, Vec<Vec<u8>>)> {
-        let authorities = self.ca_file.iter().map(|file| read(file)).collect::<Result<Vec<_>>>()?;
-        let client = match (&self.client_cert, &self.client_key) {
-            (Some(chain), Some(key)) => Some(ClientCertificate { chain: read(chain)?, key: secret_file(key)? }),
-            _ => None,
-        };
-        let certificates = Certificates { authorities: authorities.clone(), client };
+    /// What holds for a registry that is named: what flags say, and the certificates that Docker and podman keep for it.
+    fn host(&self, environment: &Environment, name: &str, authorities: &[Vec<u8>]) -> Result<HostSettings> {
+        let mut certificates = kept_certificates(environment, name)?;
+        certificates.authorities.extend_from_slice(authorities);
+        if let (Some(chain), Some(key)) = (&self.client_cert, &self.client_key) {
+            certificates.client = Some(ClientCertificate { chain: read(chain)?, key: secret_file(key)? });
+        }
         let security = match (self.insecure, self.plain_http) {
             (true, _) => Security::Insecure(certificates),
             (false, true) => Security::Plain,
             (false, false) => Security::Verified(certificates),
         };
-        let host = HostSettings {
+        Ok(HostSettings {
             security,
             api_prefix: self.api_prefix.clone(),
             upload: self.upload,
             transfers: self.per_host,
             requests_per_second: self.request_rate,
             trusted_realms: self.trust_realm.clone(),
-        };
-        Ok((host, authorities))
+        })
     }
 
     fn patience(&self) -> Patience {
         let usual = Patience::default();
         Patience { attempts: self.attempts, connect: self.timeout.min(usual.connect), answer: self.timeout, idle: self.timeout, ..usual }
     }
+}
+
+/// The certificates that are kept for a host in the first of the directories of containers-certs.d(5) that there is: `*.crt` are authorities, a `*.cert` and the `*.key`
+/// of the same name prove who one is.
+fn kept_certificates(environment: &Environment, host: &str) -> Result<Certificates> {
+    let home = environment.get(&HOME).map(|home| Path::new(home).join(".config/containers/certs.d"));
+    let places = home.into_iter().chain(["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from));
+    let Some(place) = places.map(|place| place.join(host)).find(|place| place.is_dir()) else { return Ok(Certificates::default()) };
+    let entries = std::fs::read_dir(&place).and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>());
+    let mut files = entries.at("read", &place)?;
+    files.sort();
+    let mut certificates = Certificates::default();
+    for file in files {
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("crt") => certificates.authorities.push(read(&file)?),
+            Some("cert") if certificates.client.is_none() => {
+                let key = file.with_extension("key");
+                certificates.client = Some(ClientCertificate { chain: read(&file)?, key: secret_file(&key)? });
+            }
+            _ => {}
+        }
+    }
+    Ok(certificates)
 }
 
 /// The proxies that the environment names, as curl and Go read it. Lower case comes first.

@@ -269,6 +269,41 @@ fn sync_list_shows_repositories_and_tags() {
 }
 
 #[test]
+fn certificates_are_found_where_podman_keeps_them() {
+    let temp = temp();
+    let authority = Authority::new("registry");
+    let server = Scripted::start_tls(&authority.issue(&["127.0.0.1"]).only_for(&authority));
+    server.expect(Step::new("GET", "/v2/team/app/tags/list?n=1000").answers(Answer::json(200, &serde_json::json!({"tags": ["1"]}))));
+    let place = temp.path().join(".config/containers/certs.d").join(server.host());
+    let list = || {
+        let mut command = larder();
+        command.args(["sync", "list", &format!("docker://{}/team/app", server.host()), "--attempts", "1"]).env("HOME", temp.path());
+        command
+    };
+    std::fs::create_dir_all(&place).expect("writable");
+    std::fs::write(place.join("ca.crt"), authority.certificate()).expect("writable");
+    list().fails_with(8);
+    let own = authority.issue(&["me"]);
+    std::fs::write(place.join("client.cert"), &own.certificate).expect("writable");
+    std::fs::write(place.join("client.key"), &own.key).expect("writable");
+    assert_eq!(list().succeeds(), "1\n");
+    server.finish();
+}
+
+#[test]
+fn reg_39_the_environment_names_the_proxy_and_its_password_is_not_shown() {
+    let proxy = Scripted::start();
+    proxy.expect(Step::new("CONNECT", "*").with("Proxy-Authorization", "Basic *").answers(Answer::new(407)).times(1));
+    let told = larder()
+        .args(["sync", "list", "docker://registry.example:5000/x", "--plain-http"])
+        .env("http_proxy", format!("http://me:hunter2@{}", proxy.host()))
+        .env("NO_PROXY", "other.example")
+        .fails_with(8);
+    assert!(told.contains("NO_PROXY") && !told.contains("hunter2"), "{told}");
+    proxy.finish();
+}
+
+#[test]
 fn sync_list_of_nobody_says_so() {
     let error = larder().args(["sync", "list", "docker://127.0.0.1:1/x", "--attempts", "2", "--timeout", "1s", "--format", "json"]).fails_with(8);
     let error: serde_json::Value = serde_json::from_str(error.lines().last().expect("a line")).expect("JSON");

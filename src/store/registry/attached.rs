@@ -39,7 +39,7 @@ impl Registry {
     }
 
     /// What the host lists; none where it knows no such lists.
-    fn listed_by_host(&self, subject: &Digest) -> Result<Option<Vec<Descriptor>>> {
+    pub(super) fn listed_by_host(&self, subject: &Digest) -> Result<Option<Vec<Descriptor>>> {
         if self.host.referrers() == Ability::Absent {
             return Ok(None);
         }

@@ -300,7 +300,7 @@ impl Client {
             let sent = self.send(&agent.map_err(Trouble::ours)?, call, &url, authorization.filter(|_| is_home));
             // Only the host itself may be spoken to without TLS, and not what it points to.
             let response = sent.map_err(|trouble| if is_home { trouble } else { trouble.finally_without_tls() })?;
-            match redirect::target(&url, call.method, &response).map_err(Trouble::ours)? {
+            match redirect::target(&url, call.method, response.status, response.header("location")).map_err(Trouble::ours)? {
                 Some(next) => url = next,
                 None if !is_home && response.status == 401 => {
                     let error = Error::new(

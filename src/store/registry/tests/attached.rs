@@ -115,6 +115,19 @@ fn reg_34_another_client_that_writes_at_the_same_time_loses_nothing() {
 }
 
 #[test]
+fn reg_17_very_much_may_be_attached() {
+    let descriptor = |number: usize| {
+        let digest = Digest::sha256(&number.to_be_bytes());
+        serde_json::json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": 7})
+    };
+    let list: Vec<_> = (0..100_000).map(descriptor).collect();
+    let body = serde_json::json!({"schemaVersion": 2, "manifests": list}).to_string();
+    let server = Server::start(move |_| Reply::new(200).body(body.clone()));
+    let registry = alone(&server);
+    assert_eq!(registry.listed_by_host(&Digest::sha256(b"x")).expect("listed").expect("a list").len(), 100_000);
+}
+
+#[test]
 fn many_threads_attach_to_one_image() {
     let double = Double::start(Ways::default());
     let registry = alone(&double.server);

@@ -231,6 +231,15 @@ fn a_host_that_reads_what_others_write_gets_the_manifest_again_but_not_for_ever(
 }
 
 #[test]
+fn reg_31_a_manifest_that_is_too_large_for_a_host_says_what_limits() {
+    let double = Double::with(Ways::default(), |asked| (asked.method == "PUT" && asked.path().contains("/manifests/")).then(|| Reply::new(413)));
+    let (entry, bytes) = manifest(b"layer", None);
+    let error = alone(&double.server).put(&entry, &mut &bytes[..]).expect_err("too large");
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(error.hint_text().is_some_and(|hint| hint.contains("client_max_body_size")), "{error:?}");
+}
+
+#[test]
 fn reg_36_a_tag_that_must_not_be_replaced_is_a_conflict() {
     for (status, body) in [(403, ""), (409, ""), (400, r#"{"errors":[{"code":"MANIFEST_INVALID","message":"HTTP 403 Forbidden"}]}"#)] {
         let double = Double::with(Ways::default(), move |asked| {
