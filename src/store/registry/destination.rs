@@ -9,7 +9,7 @@ use std::io::Read;
 
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::fsio::VerifyingReader;
-use crate::spec::{Descriptor, Digest, ImageName, limits, links};
+use crate::spec::{Descriptor, Digest, ImageName, Kind, limits, links};
 use crate::store::{Content, Destination, Presence, Put};
 
 use super::auth::Verb;
@@ -95,6 +95,7 @@ impl Destination for Registry {
         self.client.run.pool.waiting(tags, |(tag, entry)| self.set_tag(&tag, entry).map_err(of_destination))?;
         for entry in entries {
             lock(&self.held).remove(&entry.digest);
+            lock(&self.awaited).remove(&entry.digest);
         }
         Ok(())
     }
@@ -103,12 +104,28 @@ impl Destination for Registry {
 impl Registry {
     fn put_document(&self, descriptor: &Descriptor, content: &dyn Content) -> Result<Put> {
         let bytes = VerifyingReader::new(content.open(0)?, descriptor.digest.clone(), descriptor.size)?.read_to_vec(limits::MANIFEST_BYTES)?;
+        self.put_members(descriptor, &bytes)?;
         if lock(&self.awaited).contains(&descriptor.digest) {
             lock(&self.held).insert(descriptor.digest.clone(), bytes);
             return Ok(Put::Written);
         }
         self.store_document(Which::Digest(&descriptor.digest), descriptor, &bytes)?.map_err(Refusal::into_error)?;
         Ok(Put::Written)
+    }
+
+    /// Puts the members of an index that wait for tags of their own: it cannot come before them.
+    fn put_members(&self, index: &Descriptor, bytes: &[u8]) -> Result<()> {
+        if Kind::of(&index.media_type) != Kind::Index {
+            return Ok(());
+        }
+        for member in links::children(index, bytes)? {
+            let member = member.descriptor;
+            let held = lock(&self.held).get(&member.digest).cloned();
+            if let Some(bytes) = held.filter(|_| lock(&self.awaited).remove(&member.digest)) {
+                self.store_document(Which::Digest(&member.digest), &member, &bytes)?.map_err(Refusal::into_error)?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts a manifest, and sees to it that it is found from what it is attached to.
@@ -203,7 +220,7 @@ impl Registry {
     }
 }
 
-/// The tags of entries. An entry without a name has none. Kinds: `usage` for names that cannot be tags; `conflict` where one tag would stand on two images.
+/// The tags of entries. An entry without a name has none. Kinds: `usage` for names that cannot be tags; `unsupported` for what is no manifest; `conflict` where one tag would stand on two images.
 fn tags(entries: &[Descriptor]) -> Result<BTreeMap<String, &Descriptor>> {
     let mut tags: BTreeMap<String, &Descriptor> = BTreeMap::new();
     for entry in entries {
@@ -213,6 +230,10 @@ fn tags(entries: &[Descriptor]) -> Result<BTreeMap<String, &Descriptor>> {
                 .subject(&name)
                 .hint("give the image another name, or a tag to push it under"));
         };
+        if !is_document(entry) {
+            let error = Error::unsupported(format!("`{name}` stands on content of type {}, and a tag in a registry stands on a manifest", entry.media_type));
+            return Err(error.subject(&name));
+        }
         if let Some(other) = tags.insert(tag.clone(), entry).filter(|other| other.digest != entry.digest) {
             return Err(Error::conflict(format!("the tag {tag} would stand on two images: {} and {}", other.digest, entry.digest))
                 .subject(&tag)

@@ -53,9 +53,9 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What holds for a host.
+    /// What holds for a host, in upper or lower case.
     pub fn of(&self, host: &str) -> &HostSettings {
-        self.hosts.get(host).unwrap_or(&self.defaults)
+        self.hosts.iter().find(|(name, _)| name.eq_ignore_ascii_case(host)).map_or(&self.defaults, |(_, settings)| settings)
     }
 }
 

@@ -75,6 +75,23 @@ fn an_image_goes_in_this_order_and_no_request_is_made_twice() {
 }
 
 #[test]
+fn a_member_of_an_index_that_has_a_tag_of_its_own_comes_before_the_index() {
+    let (from, [index, _]) = sample();
+    let document: ImageIndex = serde_json::from_slice(&from.read(&index, 1 << 20).expect("read")).expect("an index");
+    let members: Vec<Descriptor> = document.manifests.iter().zip(["amd64", "arm64"]).map(|(member, tag)| named(member.clone(), tag)).collect();
+    from.commit(&members).expect("committed");
+    let double = Double::start(Ways::default());
+    let registry = alone(&double.server);
+    let run = run();
+    let plan =
+        CopyPlan::new(&run, &CopyRequest { source: &from, wanted: &Wanted::All, platforms: &Platforms::All, referrers: Referrers::Left }).expect("planned");
+    copy::execute(&run, &[plan], &registry, HOW).expect("pushed");
+    for (tag, entry) in [("multi", &index), ("amd64", &members[0]), ("arm64", &members[1])] {
+        assert_eq!(alone(&double.server).manifest(Which::Tag(tag)).expect("asked").map(|found| found.digest), Some(entry.digest.clone()));
+    }
+}
+
+#[test]
 fn the_same_again_is_two_requests_and_one_for_whoever_asked_before() {
     let double = Double::start(Ways::default());
     let (from, [index, _]) = sample();
@@ -304,6 +321,7 @@ fn one_tag_for_two_images_and_names_that_are_no_tags_are_refused_before_anything
     let mut nonsense = one;
     nonsense.annotations.insert("org.opencontainers.image.ref.name".into(), "not a tag".into());
     assert_eq!(registry.announce(&[], &[nonsense]).expect_err("no tag").kind(), ErrorKind::Usage);
+    assert_eq!(registry.announce(&[], &[named(blob(b"x"), "1")]).expect_err("no manifest").kind(), ErrorKind::Unsupported);
     assert!(double.server.lines().is_empty());
 }
 
