@@ -61,7 +61,7 @@ impl Destination for Registry {
         match is_there {
             true => self.host.blobs.note(descriptor, &self.repository),
             false => {
-                self.host.blobs.forget(digest, &self.repository);
+                // Nothing is forgotten: what came meanwhile is newer than this answer.
                 lock(&self.lacking).insert(digest.clone());
             }
         }
