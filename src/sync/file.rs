@@ -13,7 +13,7 @@ use super::endpoint::Endpoint;
 use super::glob::Globs;
 use super::registry::{CredentialSpec, RegistrySpec, SecretSource, Security, Upload, UserSource};
 use super::rename::{Rename, Renames};
-use super::route::{Attached, Existing, Prune, Route};
+use super::route::{Attached, Existing, Lacking, Prune, Route};
 use super::tags::{TagSpec, Tags};
 
 const TOP: &[&str] = &["registry", "defaults", "sync"];
@@ -37,7 +37,7 @@ const REGISTRY: &[&str] = &[
     "identity-token-env",
     "identity-token-file",
 ];
-const DEFAULTS: &[&str] = &["platforms", "referrers", "skip-existing", "prune", "exclude-tags"];
+const DEFAULTS: &[&str] = &["platforms", "skip-missing-platforms", "referrers", "skip-existing", "prune", "exclude-tags"];
 const SYNC: &[&str] = &[
     "from",
     "to",
@@ -51,6 +51,7 @@ const SYNC: &[&str] = &[
     "newest",
     "rename-tags",
     "platforms",
+    "skip-missing-platforms",
     "referrers",
     "skip-existing",
     "prune",
@@ -101,6 +102,10 @@ impl Reader<'_> {
             rename: renames(fields, "rename")?,
             rename_tags: renames(fields, "rename-tags")?,
             platforms: self.platforms()?,
+            lacking: match self.or_default("skip-missing-platforms").boolean("skip-missing-platforms")? {
+                Some(true) => Lacking::Skipped,
+                _ => Lacking::Fails,
+            },
             attached: match self.or_default("referrers").boolean("referrers")? {
                 Some(true) => Attached::Carried,
                 _ => Attached::Left,

@@ -25,7 +25,7 @@ pub use glob::Globs;
 pub use journal::{Journal, Key};
 pub use registry::{CredentialSpec, RegistrySpec, SecretSource, Security, Upload, UserSource};
 pub use rename::{Rename, Renames};
-pub use route::{Attached, Existing, Prune, Route};
+pub use route::{Attached, Existing, Lacking, Prune, Route};
 pub use shard::Shard;
 pub use tags::{TagSpec, Tags};
 pub use target::{Origin, RepositoryName, Target};

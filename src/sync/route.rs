@@ -34,12 +34,24 @@ pub struct Route {
     pub rename_tags: Renames,
     /// The platforms that are carried; all where there are none.
     pub platforms: Vec<Platform>,
+    /// What it means that an image lacks some of them.
+    pub lacking: Lacking,
     /// Whether what is attached comes along.
     pub attached: Attached,
     /// What becomes of images that have a name which another one is to get.
     pub existing: Existing,
     /// What of the target goes.
     pub prune: Prune,
+}
+
+/// What it means that an image lacks some of the platforms that are carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lacking {
+    /// A failure: what was asked for must be there.
+    #[default]
+    Fails,
+    /// It comes with those that it has, and the report says so. An image that has none of them fails.
+    Skipped,
 }
 
 /// Whether what is attached to images comes along: signatures, attestations and the like.
@@ -85,6 +97,7 @@ impl Route {
             rename: Renames::default(),
             rename_tags: Renames::default(),
             platforms: Vec::new(),
+            lacking: Lacking::default(),
             attached: Attached::default(),
             existing: Existing::default(),
             prune: Prune::default(),

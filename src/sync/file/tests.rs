@@ -21,6 +21,7 @@ fn a_whole_file_is_read() {
         r#"
 [defaults]
 platforms = ["linux/amd64", "arm64"]
+skip-missing-platforms = true
 exclude-tags = ["*-rc*"]
 
 [registry."registry.example:5000"]
@@ -61,6 +62,7 @@ prune = true
 from = "docker://other.example/team/hello:1.4.2"
 to = "oci:images"
 platforms = ["linux/s390x"]
+skip-missing-platforms = false
 exclude-tags = []
 "#,
     )
@@ -79,6 +81,7 @@ exclude-tags = []
     assert!(matches!(&second.credential, Some(CredentialSpec::Token(SecretSource::File(file))) if file.value == Path::new("/jobs/token")));
     let [first, second] = &spec.routes[..] else { panic!("two routes") };
     assert_eq!((first.from.len(), first.platforms.len(), first.attached, first.prune), (2, 2, Attached::Carried, Prune::Tags));
+    assert_eq!((first.lacking, second.lacking), (Lacking::Skipped, Lacking::Fails));
     assert!(first.tags.matches("v1.4.2") && !first.tags.matches("v1.4.2-rc1") && !first.tags.matches("1.4.2"));
     assert_eq!(first.rename.apply("team/hello").as_deref(), Some("hello"));
     assert_eq!(first.rename_tags.apply("v1").as_deref(), Some("1"));

@@ -8,7 +8,7 @@ use crate::cli::host;
 use crate::error::{Error, Result};
 use crate::spec::{Platform, text};
 use crate::specfile::{At, Place};
-use crate::sync::{Attached, Endpoint, Existing, Globs, Prune, Rename, Renames, Route, TagSpec, Tags};
+use crate::sync::{Attached, Endpoint, Existing, Globs, Lacking, Prune, Rename, Renames, Route, TagSpec, Tags};
 
 /// Which images, and under which names.
 #[derive(clap::Args, Clone, Debug)]
@@ -44,6 +44,9 @@ pub(super) struct ChoiceFlags {
     /// Carries these platforms only, under an index that lists no others; may be repeated
     #[arg(long, value_name = "OS/ARCH[/VARIANT],…")]
     platform: Vec<String>,
+    /// Carries images that lack some of these platforms with those that they have
+    #[arg(long, requires = "platform")]
+    skip_missing_platforms: bool,
     /// Carries what is attached to the images too: signatures, attestations, and what is attached to these
     #[arg(long)]
     referrers: bool,
@@ -76,6 +79,7 @@ impl ChoiceFlags {
             rename: renames("--rename", &self.rename)?,
             rename_tags: renames("--rename-tag", &self.rename_tag)?,
             platforms,
+            lacking: if self.skip_missing_platforms { Lacking::Skipped } else { Lacking::Fails },
             attached: if self.referrers { Attached::Carried } else { Attached::Left },
             existing: if self.skip_existing { Existing::Kept } else { Existing::Replaced },
             prune,

@@ -63,6 +63,7 @@ impl Report for Text {
         }
         more(out, report.pruned.len())?;
         write_left(out, report.nameless, report.attached_left)?;
+        write_lacking(out, report.images.iter().filter(|image| !image.lacking.is_empty()).count())?;
         if let Some(shard) = &report.shard {
             writeln!(out, "{} {shard}", style.strong("share  "))?;
         }
@@ -120,6 +121,7 @@ impl Report for PlanText {
         }
         more(out, plan.prune.len())?;
         write_left(out, plan.nameless, plan.attached_left)?;
+        write_lacking(out, plan.images.iter().filter(|image| !image.lacking.is_empty()).count())?;
         if !plan.targets.is_empty() {
             let mut table = Table::new([
                 ("TO", Align::Left),
@@ -171,6 +173,14 @@ fn write_left(out: &mut dyn Write, nameless: usize, attached: usize) -> io::Resu
     match attached {
         0 => Ok(()),
         attached => writeln!(out, "left out: {attached} that {} attached to images; --referrers carries them", if attached == 1 { "is" } else { "are" }),
+    }
+}
+
+fn write_lacking(out: &mut dyn Write, count: usize) -> io::Result<()> {
+    match count {
+        0 => Ok(()),
+        1 => writeln!(out, "left out: platforms that 1 image lacks; --format json says which"),
+        count => writeln!(out, "left out: platforms that {count} images lack; --format json says which"),
     }
 }
 

@@ -9,10 +9,10 @@ use crate::error::{Error, ErrorKind, Result, Side};
 use crate::exec::Run;
 use crate::graph::filter::Filter;
 use crate::graph::image;
-use crate::spec::{Descriptor, Digest, ImageName, Kind, Reference, Selector};
+use crate::spec::{Descriptor, Digest, ImageName, Kind, Platform, Reference, Selector};
 use crate::store::registry::Which;
 use crate::store::{Sharing, Source};
-use crate::sync::{Attached, Existing, Journal, Key, Route, Target};
+use crate::sync::{Attached, Existing, Journal, Key, Lacking, Route, Target};
 
 use super::arrivals::{Arrival, Arrivals, Flights};
 use super::lone::Lone;
@@ -266,12 +266,22 @@ impl<'a> Carrying<'a> {
 
     /// Which platforms of the image of some work are carried, and what its names are to stand on.
     pub(super) fn expected(&self, work: &Work, found: &Found, lone: &Lone<'_>) -> Result<(Platforms, Digest)> {
-        let platforms = self.platforms(work, found, lone)?;
-        let expected = match &platforms {
-            Platforms::All | Platforms::Sparse(_) => found.root.digest.clone(),
-            Platforms::Filtered(wanted) => Filter::new(self.run, lone, wanted).apply(&found.root).map_err(|error| error.side(Side::Source))?.root.digest,
-        };
-        Ok((platforms, expected))
+        let Platforms::Filtered(wanted) = self.platforms(work, found, lone)? else { return Ok((Platforms::All, found.root.digest.clone())) };
+        let filtered = |wanted: &[Platform]| Filter::new(self.run, lone, wanted).apply(&found.root).map(|filtered| filtered.root.digest);
+        match filtered(&wanted) {
+            Ok(expected) => Ok((Platforms::Filtered(wanted), expected)),
+            Err(error) if error.kind() == ErrorKind::NotFound && self.route(self.first(work)).lacking == Lacking::Skipped => {
+                let is_there = |platform: &Platform| filtered(std::slice::from_ref(platform)).is_ok();
+                let (there, lacking): (Vec<Platform>, Vec<Platform>) = wanted.into_iter().partition(is_there);
+                if there.is_empty() {
+                    return Err(error.side(Side::Source));
+                }
+                self.outcomes.lack(work.images(), &lacking.iter().map(ToString::to_string).collect::<Vec<_>>());
+                let expected = filtered(&there).map_err(|error| error.side(Side::Source))?;
+                Ok((Platforms::Filtered(there), expected))
+            }
+            Err(error) => Err(error.side(Side::Source)),
+        }
     }
 
     /// Which platforms are carried: what has none of its own comes as it is.
@@ -424,14 +434,14 @@ impl<'a> Carrying<'a> {
         let routes = &self.request.routes;
         let mut reports: Vec<(usize, ImageReport)> = Vec::with_capacity(outcomes.len() + unmeant.len());
         for (image, outcome) in self.images.into_iter().zip(outcomes) {
-            let Outcome { state, digest, moved_from, failure } = outcome;
+            let Outcome { state, digest, moved_from, failure, lacking } = outcome;
             let target = Some(full_name(&routes[image.route], &image.target));
-            reports.push((image.route, ImageReport { source: image.source, target, state, digest, moved_from, failure }));
+            reports.push((image.route, ImageReport { source: image.source, target, state, digest, moved_from, lacking, failure }));
         }
         for Unmeant { route, source, target, error } in unmeant {
             let target = target.map(|target| full_name(&routes[route], &target));
             let failure = Some(Failure::from(&error));
-            reports.push((route, ImageReport { source, target, state: State::Failed, digest: None, moved_from: None, failure }));
+            reports.push((route, ImageReport { source, target, state: State::Failed, digest: None, moved_from: None, lacking: Vec::new(), failure }));
         }
         reports.sort_by_key(|(route, _)| *route);
         (reports.into_iter().map(|(_, report)| report).collect(), content)

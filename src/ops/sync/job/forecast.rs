@@ -71,6 +71,9 @@ pub struct PlannedImage {
     pub moved_from: Option<Digest>,
     /// Blobs and documents that its place lacks and that no image before it brings.
     pub missing: TallyReport,
+    /// The platforms that are asked for and that it does not have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<String>,
     /// Why it could not be planned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
@@ -235,7 +238,7 @@ struct Counting {
 impl PlannedImage {
     fn failed(source: String, target: Option<String>, failure: Failure) -> PlannedImage {
         let missing = TallyReport::default();
-        PlannedImage { source, target, state: Planned::Failed, digest: None, moved_from: None, missing, failure: Some(failure) }
+        PlannedImage { source, target, state: Planned::Failed, digest: None, moved_from: None, missing, lacking: Vec::new(), failure: Some(failure) }
     }
 }
 
@@ -263,6 +266,7 @@ impl Forecast<'_> {
             digest: None,
             moved_from: None,
             missing: TallyReport::default(),
+            lacking: self.carrying.outcomes.lacking(position),
             failure: None,
         };
         if let Some(reason) = self.carrying.refusal(image) {

@@ -48,6 +48,9 @@ pub struct ImageReport {
     /// What its name stood on before, where that was something else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moved_from: Option<Digest>,
+    /// The platforms that were asked for and that it does not have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<String>,
     /// Why it did not arrive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
@@ -274,6 +277,7 @@ mod tests {
             state: State::Failed,
             digest: None,
             moved_from: None,
+            lacking: Vec::new(),
             failure: Some(Failure::from(&Error::new(kind, "x"))),
         };
         let verdict = |kinds: &[ErrorKind]| {

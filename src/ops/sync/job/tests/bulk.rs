@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::error::ErrorKind;
 use crate::spec::Digest;
-use crate::sync::{Attached, Existing, Rename, Renames, Tags};
+use crate::sync::{Attached, Existing, Lacking, Rename, Renames, Tags};
 
 const TO: &str = "docker://r.example/mirror/";
 
@@ -269,6 +269,27 @@ fn platforms_that_are_left_out_give_an_index_that_is_known_again() {
     let again = bench.execute(route());
     assert_eq!((again.counts.unchanged, bench.asked().len()), (4, 4));
     assert_ne!(report.images[0].digest, bench.execute(bench.route("oci:images", "docker://other.example/")).images[0].digest);
+}
+
+#[test]
+fn images_that_lack_a_platform_fail_or_come_with_those_that_they_have() {
+    let bench = Bench::new();
+    name(&bench.layout, &index(&bench.layout, "both"), "x.example/both:1");
+    name(&bench.layout, &put(&bench.layout, MediaType::ImageIndex, ImageIndex::new(vec![image(&bench.layout, "linux/amd64", &["amd64"])])), "x.example/one:1");
+    name(&bench.layout, &put(&bench.layout, MediaType::ImageIndex, ImageIndex::new(vec![image(&bench.layout, "linux/s390x", &["s390x"])])), "x.example/none:1");
+    let route = |lacking| {
+        let mut route = bench.route("oci:images", TO);
+        route.platforms = Platform::parse_list("linux/amd64,linux/arm64").expect("valid");
+        route.lacking = lacking;
+        route
+    };
+    let report = bench.execute(route(Lacking::Fails));
+    assert_eq!((report.counts.copied, report.counts.failed, report.verdict()), (1, 2, Some(ErrorKind::NotFound)));
+    let report = bench.execute(route(Lacking::Skipped));
+    let lacking: Vec<&[String]> = report.images.iter().map(|image| image.lacking.as_slice()).collect();
+    assert_eq!((lacking, report.counts.copied, report.counts.failed), (vec![&[][..], &[], &["linux/arm64".to_owned()]], 1, 1));
+    let planned = plan(&bench.run, &bench.request(vec![route(Lacking::Skipped)])).expect("a plan");
+    assert_eq!((planned.images[2].state, planned.images[2].lacking.len()), (Planned::Unchanged, 1));
 }
 
 #[test]
