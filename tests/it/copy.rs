@@ -92,6 +92,15 @@ fn a_platform_alone_is_an_index_of_its_own_and_a_sparse_copy_keeps_the_digest() 
 }
 
 #[test]
+fn options_may_stand_between_the_places() {
+    let temp = sample();
+    let report = json(&["copy", &at(&temp, "from:1.4.2"), "--tag", "other", &at(&temp, "to")]);
+    assert_eq!(report["names"][0]["name"], "other");
+    let alone = ran(&["copy", &at(&temp, "from:1.4.2")]);
+    assert!(alone.code == Some(2) && alone.stderr.contains("two places"), "{alone:?}");
+}
+
+#[test]
 fn what_is_not_clear_is_refused_before_anything_is_written() {
     let temp = sample();
     succeeded(&["build", "--quiet", "--copy", "Cargo.toml=/x", "--platform", "linux/amd64", "-t", "other:1", "-o", &at(&temp, "from")]);

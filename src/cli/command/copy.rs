@@ -33,7 +33,7 @@ Examples:
   larder copy oci:hello.oci:1.4.2 docker-archive:- | ssh edge podman load")]
 pub(crate) struct Args {
     /// Images to copy, then where to
-    #[arg(value_names = ["SRC", "DST"], num_args = 2.., required = true)]
+    #[arg(value_names = ["SRC", "DST"], num_args = 1.., required = true)]
     locations: Vec<OsString>,
     /// Copies every image of SRC under the name that it has
     #[arg(long)]
@@ -86,7 +86,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
 
 fn request(args: &Args, context: &Context) -> Result<CopyRequest> {
     let mut locations = args.locations.iter().map(Location::parse).collect::<Result<Vec<_>>>()?;
-    let Some(destination) = locations.pop() else { return Err(Error::usage("there is no destination")) };
+    let Some(destination) = locations.pop().filter(|_| !locations.is_empty()) else {
+        return Err(Error::usage("it takes two places or more: from where, and to where").hint("`larder copy --help` explains the arguments"));
+    };
     if matches!(destination.selector(), Selector::Digest(_)) {
         return Err(
             Error::usage(format!("`{destination}` has a digest, and a copy has the digest of its source")).hint("write a name or nothing after the path")
