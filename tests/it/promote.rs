@@ -120,7 +120,7 @@ fn children() -> Vec<(String, String)> {
 fn a_copy_arrives_as_it_was_with_every_platform() {
     let Some(sample) = Sample::new(Setup::release()) else { return };
     let digest = sample.digest("docker-local/app:1").expect("pushed");
-    let report = sample.report(&["--copy", "--source-tag", "1", "app", "docker-local", "docker-target"]);
+    let report = sample.report(&["app", "--copy", "docker-local", "--source-tag", "1", "docker-target"]);
     assert_eq!(
         (&report["by"], &report["manner"], &report["source"], &report["target"]),
         (&"artifactory".into(), &"copy".into(), &"docker-local/app".into(), &"docker-target/app".into())

@@ -16,6 +16,7 @@ mod way;
 pub use report::{Arrived, PromotePlanReport, PromoteReport, Promoted};
 pub use server::{Base, Scheme, Server};
 
+use crate::copy::Referrers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Run;
 use crate::spec::{Descriptor, Digest, Reference, text};
@@ -38,6 +39,8 @@ pub struct PromoteRequest {
     pub manner: Manner,
     /// Whether each architecture gets a tag of its own.
     pub arch_tags: ArchTags,
+    /// Whether what is attached to the images comes along. Of a move it stays.
+    pub referrers: Referrers,
     /// How registries are spoken to.
     pub settings: Settings,
 }
@@ -146,6 +149,7 @@ pub struct Promotion {
     manner: Manner,
     tags: Tags,
     arch_tags: ArchTags,
+    referrers: Referrers,
 }
 
 impl Promotion {
@@ -159,7 +163,8 @@ impl Promotion {
             return Err(Error::usage(format!("{} would be promoted to itself", way.from())).hint("give another repository, image or tag as the target"));
         }
         let steps = steps(run, &way, &request.tags)?;
-        Ok(Promotion { way, steps, manner: request.manner, tags: request.tags, arch_tags: request.arch_tags })
+        let PromoteRequest { manner, tags, arch_tags, referrers, .. } = request;
+        Ok(Promotion { way, steps, manner, tags, arch_tags, referrers })
     }
 
     /// What will be done.
@@ -183,11 +188,15 @@ impl Promotion {
                         warnings.push(format!("{} does not promote this itself ({why}), so larder copies it", on.server.base));
                     }
                     self.way = self.way.by_engine(run, &self.steps)?;
-                    carry::copy(run, &self.way.places.open(run)?, &self.steps)?;
+                    carry::copy(run, &self.way.places.open(run)?, &self.steps, Referrers::Left)?;
                 }
                 Outcome::Partly(said) => warnings.push(said),
                 Outcome::Done | Outcome::Locked(_) => {}
             }
+        }
+        if self.referrers == Referrers::Carried && self.manner == Manner::Copy {
+            // No server takes them along. Of the images themselves nothing is sent again.
+            carry::copy(run, &self.way.places.open(run)?, &self.steps, Referrers::Carried)?;
         }
         let ends = self.way.places.open(run)?;
         let mut promoted = check::all(run, &ends, &self.steps)?;
@@ -221,24 +230,30 @@ impl Promotion {
             target_tag,
             copy: self.manner == Manner::Copy,
         };
-        let mut attempts = 1;
+        let outcome = match self.manner {
+            Manner::Copy => on.server.promote(run, &on.network, &on.source, &order),
+            Manner::Move => self.move_on_server(run, on, &order),
+        };
+        let (from, to) = (self.way.from(), self.way.to());
+        outcome.map_err(|error| error.context(format!("cannot promote {from} to {to}")).subject(from))
+    }
+
+    /// Lets the server move. What it did is looked at where its answer gets lost, and where what was asked for again is not there any more.
+    fn move_on_server(&self, run: &Run, on: &OnServer, order: &Order<'_>) -> Result<Outcome> {
+        let mut attempt = 1;
         loop {
-            match on.server.promote(run, &on.network, &on.source, &order) {
-                Err(error) if self.manner == Manner::Move && (server::is_lost(&error) || (attempts > 1 && error.kind() == ErrorKind::NotFound)) => {
-                    run.cancel.check()?;
-                    if self.has_moved(run)? {
-                        return Ok(Outcome::Done);
-                    }
-                    if attempts == MOVE_ATTEMPTS || !server::is_lost(&error) {
-                        return Err(error);
-                    }
-                    attempts += 1;
-                }
-                outcome => {
-                    let (from, to) = (self.way.from(), self.way.to());
-                    return outcome.map_err(|error| error.context(format!("cannot promote {from} to {to}")).subject(from));
-                }
+            let error = match on.server.promote(run, &on.network, &on.source, order) {
+                Err(error) if server::is_lost(&error) || (attempt > 1 && error.kind() == ErrorKind::NotFound) => error,
+                outcome => return outcome,
+            };
+            run.cancel.check()?;
+            if self.has_moved(run)? {
+                return Ok(Outcome::Done);
             }
+            if attempt == MOVE_ATTEMPTS || !server::is_lost(&error) {
+                return Err(error);
+            }
+            attempt += 1;
         }
     }
 
@@ -259,13 +274,12 @@ impl Promotion {
         let mut warnings = Vec::new();
         for step in &self.steps {
             run.cancel.check()?;
-            if digest_of(&ends.source, &step.source_tag)?.is_none() {
-                continue;
-            }
-            let removed = match &self.way.by {
+            let removed = match (digest_of(&ends.source, &step.source_tag)?, &self.way.by) {
+                (None, _) => Ok(()),
+                (Some(digest), _) if digest != step.root.digest => Err(Error::conflict(format!("it stands on {digest} by now"))),
                 // What the server did not remove, it did not want to remove.
-                By::Server(_) => Err(Error::unsupported("the server has left it there")),
-                By::Engine => ends.source.remove(Which::Tag(&step.source_tag)),
+                (Some(_), By::Server(_)) => Err(Error::unsupported("the server has left it there")),
+                (Some(_), By::Engine) => ends.source.remove(Which::Tag(&step.source_tag)),
             };
             if let Err(error) = removed {
                 warnings.push(format!("`{}` is at the target and still at the source: {error}", text::shown(&step.source_tag)));

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{Sample, digest, push};
-use crate::support::artifactory::{PASSWORD, Setup, USER};
-use crate::support::http::Answer;
+use crate::support::artifactory::{API_KEY, PASSWORD, Setup, USER};
+use crate::support::forge::sha256;
+use crate::support::http::{Answer, Ask};
 use crate::support::process::{Runs as _, larder, temp};
 use crate::support::registry::{Access, Registry};
 use crate::support::scripted::{Scripted, Step};
@@ -34,6 +35,55 @@ fn a_tag_that_a_server_refuses_without_a_word_is_copied() {
     let report = sample.report(&["--copy", "--source-tag", "1", "app", "oci-local", "docker-target"]);
     assert_eq!((&report["by"], sample.digest("docker-target/app:1")), (&"copy".into(), sample.digest("oci-local/app:1")));
     sample.assert_pullable("docker-target/app:1");
+}
+
+#[test]
+fn what_is_attached_comes_along_when_that_is_asked_for() {
+    let Some(sample) = Sample::new(Setup::release()) else { return };
+    let (subject, host) = (sample.digest("docker-local/app:1").expect("pushed"), sample.artifactory.host());
+    let ask = |method: &str, target: &str| Ask::new(&host, method, target).header("X-JFrog-Art-Api", API_KEY);
+    let empty = sha256(b"{}");
+    let begun = ask("POST", "/v2/docker-local/app/blobs/uploads/").send();
+    let place = begun.header("Location").strip_prefix(&sample.artifactory.url()).expect("a place").to_owned();
+    assert_eq!(ask("PUT", &format!("{place}?digest={empty}")).body("{}").send().status, 201);
+    let blob = json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2});
+    let index = "application/vnd.oci.image.index.v1+json";
+    let size = ask("GET", "/v2/docker-local/app/manifests/1").header("Accept", index).send().body.len();
+    let manifest = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "artifactType": "application/x-signature",
+        "config": blob, "layers": [blob], "subject": {"mediaType": index, "digest": subject, "size": size}})
+    .to_string();
+    let digest = sha256(manifest.as_bytes());
+    let put = ask("PUT", &format!("/v2/docker-local/app/manifests/{digest}")).header("Content-Type", "application/vnd.oci.image.manifest.v1+json");
+    assert_eq!(put.body(manifest).send().status, 201);
+    let attached = || ask("HEAD", &format!("/v2/docker-target/app/manifests/{digest}")).send().status;
+    sample.report(&WORDS);
+    assert_eq!(attached(), 404);
+    sample.report(&[&["--referrers"][..], &WORDS[..]].concat());
+    assert_eq!((attached(), sample.asked()), (200, 1));
+    let listed = ask("GET", &format!("/v2/docker-target/app/referrers/{subject}")).send().json();
+    assert_eq!(listed["manifests"][0]["digest"], digest);
+}
+
+#[test]
+fn a_source_tag_that_changes_while_larder_moves_it_stays() {
+    let prefix = "/v2/staging/app";
+    let server = Scripted::start();
+    let (config, manifest) = documents();
+    let digest = sha256(manifest.as_bytes());
+    let other = manifest.replace("\"layers\":[]", "\"layers\":[], \"annotations\":{}");
+    let answers = [document(&manifest), document(&other)];
+    // Asked for at the beginning and before it would be removed.
+    server.expect(Step::new("HEAD", &format!("{prefix}/manifests/1")).always().answers_by(move |_, turn| answers[turn.min(1)].clone()));
+    server.expect(Step::new("GET", &format!("{prefix}/manifests/{digest}")).always().answers(document(&manifest)));
+    server.expect(Step::new("HEAD", &format!("{prefix}/manifests/{digest}")).always().answers(document(&manifest)));
+    server.expect(Step::new("GET", &format!("{prefix}/blobs/{}", sha256(config.as_bytes()))).always().answers(Answer::new(200).body(config)));
+    server.expect(Step::new("GET", "/v2/").always());
+    let Some(registry) = Registry::start(Access::Everybody) else { return };
+    let (from, to) = (format!("docker://{}/staging/app:1", server.host()), format!("docker://{}/released/app", registry.host()));
+    let report = larder().args(["sync", "promote", "--yes", "--format", "json", &from, &to]).succeeds();
+    let report: Value = serde_json::from_str(&report).expect("one document");
+    assert!(report["warnings"][0].as_str().is_some_and(|warning| warning.contains("by now")), "{report}");
+    server.finish();
 }
 
 #[test]
@@ -118,27 +168,31 @@ struct Script {
 const MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:CONFIG","size":SIZE},"layers":[]}"#;
 const CONFIG: &str = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
 
+/// A config, and a manifest of it that is no image of any platform but one.
+fn documents() -> (&'static str, String) {
+    (CONFIG, MANIFEST.replace("sha256:CONFIG", &sha256(CONFIG.as_bytes())).replace("SIZE", &CONFIG.len().to_string()))
+}
+
+/// The answer that has a manifest.
+fn document(manifest: &str) -> Answer {
+    let answer = Answer::new(200).header("Content-Type", "application/vnd.oci.image.manifest.v1+json");
+    answer.header("Docker-Content-Digest", &sha256(manifest.as_bytes())).body(manifest)
+}
+
 impl Script {
     /// `source` and `target` say, for the turn of the question, whether the tag is there.
     fn new(source: impl Fn(usize) -> bool + Send + Sync + 'static, target: impl Fn(usize) -> bool + Send + Sync + 'static) -> Script {
         let server = Scripted::start();
-        let hash = |text: &str| crate::support::forge::sha256(text.as_bytes());
-        let config = hash(CONFIG);
-        let manifest = MANIFEST.replace("sha256:CONFIG", &config).replace("SIZE", &CONFIG.len().to_string());
+        let (config, manifest) = documents();
+        let config = sha256(config.as_bytes());
         for key in ["docker-local", "docker-target"] {
             let class = json!({"key": key, "rclass": "local", "packageType": "docker"});
             server.expect(Step::new("GET", &format!("/artifactory/api/repositories/{key}")).always().answers(Answer::json(200, &class)));
         }
         server.expect(Step::new("GET", "/artifactory/api/docker/*/v2/").always());
-        let answer = {
-            let (digest, manifest) = (hash(&manifest), manifest.clone());
-            move |there: bool| match there {
-                true => Answer::new(200)
-                    .header("Content-Type", "application/vnd.oci.image.manifest.v1+json")
-                    .header("Docker-Content-Digest", &digest)
-                    .body(manifest.clone()),
-                false => Answer::json(404, &json!({"errors": [{"code": "MANIFEST_UNKNOWN", "message": "unknown"}]})),
-            }
+        let answer = move |there: bool| match there {
+            true => document(&manifest),
+            false => Answer::json(404, &json!({"errors": [{"code": "MANIFEST_UNKNOWN", "message": "unknown"}]})),
         };
         let there = answer.clone();
         let prefix = |key: &str| format!("/artifactory/api/docker/{key}/v2/app");

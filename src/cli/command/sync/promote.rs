@@ -12,6 +12,7 @@ use crate::cli::output::Report;
 use crate::cli::prompt;
 use crate::cli::style::Style;
 use crate::cli::table::{Align, Table};
+use crate::copy::Referrers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::sync::promote::{ArchTags, Arrived, Base, Manner, PromotePlanReport, PromoteReport, PromoteRequest, Promotion, Route, Server, Tags};
 use crate::spec::{Digest, Reference, text};
@@ -33,7 +34,7 @@ Examples:
   larder sync promote --copy docker://staging.example/team/hello:1.4.2 docker://registry.example/team/hello")]
 pub(crate) struct Args {
     /// Image without the key of a repository, the repository that it is in, and the one that it goes to; or two places as docker://HOST/REPOSITORY:TAG
-    #[arg(value_names = ["IMAGE", "SOURCE_REPO", "TARGET_REPO"], num_args = 2..=3, required = true)]
+    #[arg(value_names = ["IMAGE", "SOURCE_REPO", "TARGET_REPO"], num_args = 1..=3, required = true)]
     what: Vec<String>,
     /// Leaves the image where it is, too
     #[arg(long)]
@@ -50,6 +51,9 @@ pub(crate) struct Args {
     /// Gives each architecture a tag of its own at the target: TAG-OS-ARCH
     #[arg(long)]
     arch_tags: bool,
+    /// Brings along what is attached to the image: signatures, attestations, and what is attached to these
+    #[arg(long, requires = "copy")]
+    referrers: bool,
     /// The Artifactory: https://HOST/artifactory/
     #[arg(long, value_name = "URL", conflicts_with = "server_id")]
     url: Option<String>,
@@ -142,11 +146,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     }
     let (danger, arch_tags) = (places.danger(manner), if args.arch_tags { ArchTags::Made } else { ArchTags::Left });
     let tags = places.tags.clone();
+    let referrers = if args.referrers { Referrers::Carried } else { Referrers::Left };
     let (route, given) = places.route(&args, context)?;
     let sources = args.authfile.sources(context, given)?;
     let route = authorized(route, &sources)?;
     let settings = args.network.settings(context, &route.hosts(), sources)?;
-    let promotion = Promotion::plan(&context.run, PromoteRequest { route, tags, manner, arch_tags, settings })?;
+    let promotion = Promotion::plan(&context.run, PromoteRequest { route, tags, manner, arch_tags, referrers, settings })?;
     let plan = promotion.report();
     if args.dry_run {
         return context.output.print(&PlanText(plan));
@@ -203,7 +208,7 @@ impl Places {
                 let tags = tags(Some(tag.to_owned()), target.tag().map(str::to_owned), source.digest().cloned());
                 Ok(Places { ends: Ends::References { source, target }, tags })
             }
-            _ => Err(Error::usage("three words or two places are needed")),
+            _ => Err(Error::usage("it takes an image and two repositories, or two places").hint("`larder sync promote --help` explains the arguments")),
         }
     }
 

@@ -13,14 +13,14 @@ use super::way::Ends;
 use super::{Manner, Step, digest_of};
 
 /// Copies what the tags stand on.
-pub(super) fn copy(run: &Run, ends: &Ends, steps: &[Step]) -> Result<()> {
-    steps.iter().try_for_each(|step| give(run, &ends.source, &ends.target, &step.root.digest, &step.target_tag))
+pub(super) fn copy(run: &Run, ends: &Ends, steps: &[Step], referrers: Referrers) -> Result<()> {
+    steps.iter().try_for_each(|step| give(run, &ends.source, &ends.target, &step.root.digest, &step.target_tag, referrers))
 }
 
 /// Makes `tag` at `target` stand on `digest` of `source`.
-fn give(run: &Run, source: &Registry, target: &Registry, digest: &Digest, tag: &str) -> Result<()> {
+fn give(run: &Run, source: &Registry, target: &Registry, digest: &Digest, tag: &str, referrers: Referrers) -> Result<()> {
     let wanted = Wanted::One(Selector::Digest(digest.clone()), Names::New(vec![ImageName::tag_only(tag)?]));
-    let plan = CopyPlan::new(run, &CopyRequest { source, wanted: &wanted, platforms: &Platforms::All, referrers: Referrers::Left })?;
+    let plan = CopyPlan::new(run, &CopyRequest { source, wanted: &wanted, platforms: &Platforms::All, referrers })?;
     copy::execute(run, &[plan], target, How { sharing: None, reading: Reading::Copied })?;
     Ok(())
 }
@@ -38,7 +38,7 @@ pub(super) fn arch_tags(run: &Run, ends: &Ends, promoted: &mut [Proved], manner:
             let (old, new) = (format!("{}-{suffix}", proved.step.source_tag), format!("{}-{suffix}", proved.step.target_tag));
             let error = |error: Error| error.context(format!("cannot give {} the tag {new}", image.platform));
             if digest_of(&ends.target, &new).map_err(error)?.as_ref() != Some(digest) {
-                give(run, &ends.target, &ends.target, digest, &new).map_err(error)?;
+                give(run, &ends.target, &ends.target, digest, &new, Referrers::Left).map_err(error)?;
             }
             if manner == Manner::Move && digest_of(&ends.source, &old)?.as_ref() == Some(digest) {
                 match ends.source.remove(Which::Tag(&old)) {
