@@ -134,6 +134,7 @@ fn between_servers_larder_copies() {
     let report = promote(&["--copy", &from, &to, "--arch-tags"]);
     assert_eq!((&report["by"], &report["tags"][0]["target_tag"]), (&"copy".into(), &"1".into()));
     assert_eq!(digest(&registry.host(), "released/app:1"), sample.digest("docker-local/app:1"));
+    assert_eq!(report["source"], format!("{}/docker-local/app", sample.artifactory.host()));
     let (suffix, child) = &super::children()[0];
     assert_eq!(report["tags"][0]["arch_tags"][0], format!("1-{suffix}"));
     assert_eq!(digest(&registry.host(), &format!("released/app:1-{suffix}")).as_ref(), Some(child));

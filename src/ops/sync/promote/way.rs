@@ -123,7 +123,7 @@ impl Way {
     pub(super) fn from(&self) -> String {
         match &self.by {
             By::Server(on) => format!("{}/{}", on.source, on.image),
-            By::Engine => self.places.source.to_string(),
+            By::Engine => shown(&self.places.source),
         }
     }
 
@@ -131,9 +131,14 @@ impl Way {
     pub(super) fn to(&self) -> String {
         match &self.by {
             By::Server(on) => format!("{}/{}", on.target, on.target_image),
-            By::Engine => self.places.target.to_string(),
+            By::Engine => shown(&self.places.target),
         }
     }
+}
+
+/// The repository, whatever tag or digest was written behind it.
+fn shown(reference: &Reference) -> String {
+    format!("{}/{}", reference.host(), reference.repository())
 }
 
 /// What does it, as far as one repository decides.
