@@ -14,11 +14,11 @@ use super::spec::Devices;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::exec::Run;
 use crate::fsio::regular;
+use crate::layer::EntryKind;
 use crate::layer::changeset::Item;
+use crate::layer::decode::{self, packed};
 use crate::layer::tar::Reader;
 use crate::layer::tree::Stat;
-use crate::layer::{EntryKind, decode};
-use crate::spec::media_type::Compression;
 use crate::spec::{limits, text};
 
 /// What the archive is at the moment. It must be a regular file.
@@ -57,17 +57,14 @@ fn check_unchanged(file: &File, source: &TarSource) -> Result<()> {
 
 /// The archive without its compression.
 fn unpacked(run: &Run, file: File, path: &Path, spool: impl FnOnce() -> Result<Arc<File>>) -> Result<Arc<File>> {
-    let mut begin = [0; 8];
+    let mut head = [0; decode::HEAD];
     let length = {
         use std::os::unix::fs::FileExt;
-        file.read_at(&mut begin, 0).at("read", path)?
+        file.read_at(&mut head, 0).at("read", path)?
     };
-    let compression = decode::sniff(&begin[..length]).unwrap_or(Compression::None);
-    if compression == Compression::None {
-        return Ok(Arc::new(file));
-    }
+    let file = Arc::new(file);
+    let Some(mut reader) = packed::decoder(&head[..length], FromStart { file: file.clone(), at: 0 })? else { return Ok(file) };
     let most = limits::unpacked_bytes(Stat::of(&file, path)?.size);
-    let mut reader = decode::decoder(compression, file)?;
     let spool = spool()?;
     let mut buffer = vec![0; 1 << 18];
     let mut total: u64 = 0;

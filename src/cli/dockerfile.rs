@@ -14,6 +14,9 @@ use crate::spec::{Platform, text};
 /// The names that `larder build` looks for in its context, after larder.toml.
 pub(crate) const FILE_NAMES: [&str; 2] = ["Dockerfile", "Containerfile"];
 
+/// What a Dockerfile that comes on stdin is called.
+const STDIN: &str = "stdin";
+
 /// The flags of builds from a Dockerfile.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Dockerfile options")]
@@ -60,9 +63,9 @@ impl DockerfileFlags {
         self.pull
     }
 
-    /// What is to be built from the file at `path`, whose text is `content`.
-    pub(crate) fn spec(&self, path: &Path, content: String, context: &Path, bases: &[String], host: &Platform) -> Result<DockerfileSpec> {
-        let shown = text::path(path).into_owned();
+    /// What is to be built from the file at `path`, none for stdin, whose text is `content`.
+    pub(crate) fn spec(&self, path: Option<&Path>, content: String, context: &Path, bases: &[String], host: &Platform) -> Result<DockerfileSpec> {
+        let shown = path.map_or(STDIN.into(), text::path);
         let flag = |name: &str, value: &str| At::new(value.to_owned(), Place::flag(format!("{name} {value}")));
         Ok(DockerfileSpec {
             file: parse(&shown, &content)?,
@@ -114,10 +117,13 @@ fn named_context(written: &str) -> Result<NamedContext> {
 }
 
 /// What the file beside the Dockerfile says is to be ignored, or else that of the context.
-fn ignore(path: &Path, context: &Path) -> Result<Ignore> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".dockerignore");
-    for path in [PathBuf::from(beside), context.join(".containerignore"), context.join(".dockerignore")] {
+fn ignore(path: Option<&Path>, context: &Path) -> Result<Ignore> {
+    let beside = path.map(|path| {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".dockerignore");
+        PathBuf::from(beside)
+    });
+    for path in beside.into_iter().chain([context.join(".containerignore"), context.join(".dockerignore")]) {
         if let Some(ignore) = ignore_file(&path)? {
             return Ok(ignore);
         }

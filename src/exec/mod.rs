@@ -38,6 +38,11 @@ pub struct Run {
 }
 
 impl Run {
+    /// The same run, which writes other times.
+    pub fn at(&self, timestamps: Timestamps) -> Run {
+        Run { pool: self.pool.clone(), cancel: self.cancel.clone(), events: self.events.clone(), timestamps, clock: self.clock }
+    }
+
     /// A run with `jobs` threads that tells nobody and writes 1970 everywhere.
     ///
     /// Fails with kind `io` when the threads cannot be started.

@@ -3,6 +3,8 @@
 //! All members of a gzip stream and all frames of a Zstandard stream are read, and nothing may stand behind them: RFC 1952, RFC 8878. Damage is an error of
 //! kind `corrupt`; what the source fails with stays what it is.
 
+pub mod packed;
+
 use std::io::{BufReader, Chain, Cursor, Read};
 
 use flate2::bufread::MultiGzDecoder;
@@ -188,6 +190,10 @@ impl<D> Checked<D> {
         if own.is_some_and(|own| own.is(ZSTD_error_frameParameter_windowTooLarge)) {
             return Error::unsupported(format!("the Zstandard stream needs a window of more than {} MiB", (1u64 << MAX_WINDOW_LOG) >> 20))
                 .hint(format!("compress it again with a window of at most 2^{MAX_WINDOW_LOG} bytes, as `zstd --long={MAX_WINDOW_LOG}` does"));
+        }
+        if error.kind() == std::io::ErrorKind::OutOfMemory {
+            return Error::unsupported(format!("the {} stream needs a dictionary that takes too much memory", self.name))
+                .hint("compress it again with a smaller one, as `xz -9` does");
         }
         let message = match error.kind() {
             std::io::ErrorKind::UnexpectedEof => format!("the {} stream ends too early", self.name),

@@ -1,7 +1,8 @@
 //! `larder build` from a Dockerfile: what it makes of good ones.
 
 use std::fs;
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
@@ -234,6 +235,26 @@ fn archives_are_written_as_from_any_build() {
 }
 
 #[test]
+fn archives_of_every_compression_are_extracted() {
+    let kitchen = Kitchen::new("");
+    kitchen.file("tree/d/a", "content".repeat(1000));
+    for (name, flag) in [("a.tar", "--no-auto-compress"), ("a.tgz", "--gzip"), ("a.tar.xz", "--xz"), ("a.tar.bz2", "--bzip2"), ("a.tar.zst", "--zstd")] {
+        Command::new("tar").current_dir(kitchen.context()).args([flag, "-cf", name, "-C", "tree", "d"]).succeeds();
+        kitchen.file("Dockerfile", format!("FROM scratch\nADD {name} /in/\nCOPY {name} /as-it-is\n"));
+        let image = kitchen.image(&[]);
+        assert_eq!((image.layer(0), image.read("in/d/a").len()), (["in/", "in/d/", "in/d/a"].map(str::to_owned).to_vec(), 7000), "{name}");
+        assert_eq!(image.layer(1), ["as-it-is"]);
+    }
+    // One that is damaged is a file like others where it is not seen in its first bytes, and else an error.
+    let archive = kitchen.context().join("a.tar.xz");
+    let bytes = fs::read(&archive).expect("there");
+    fs::write(&archive, &bytes[..bytes.len() - 30]).expect("writable");
+    kitchen.file("Dockerfile", "FROM scratch\nADD a.tar.xz /in/\n");
+    let error = kitchen.refused(3, &[]);
+    assert!(error["causes"].to_string().contains("the xz stream ends too early"), "{error}");
+}
+
+#[test]
 fn one_input_gives_one_digest() {
     let text = "FROM debian:12 AS one\nCOPY src /src\nFROM debian:12\nCOPY --from=one /src/a /src/d /there/\nADD x.tar /x/\nWORKDIR /w\nCOPY *.txt .\n";
     let digest = |names: &[&str], arguments: &[&str], cache: bool| {
@@ -274,6 +295,23 @@ fn the_epoch_bounds_every_time() {
     let times: Vec<i64> = image.entries().values().map(|entry| entry.mtime).collect();
     assert!(times.iter().all(|time| *time <= 1_700_000_000), "{times:?}");
     assert_eq!((&image.config["created"], &image.config["history"][0]["created"]), (&json!("2023-11-14T22:13:20Z"), &json!("2023-11-14T22:13:20Z")));
+}
+
+#[test]
+fn an_argument_decides_the_times_and_the_file_may_come_on_stdin() {
+    let kitchen = Kitchen::new("FROM scratch\nLABEL not=read\n");
+    kitchen.file("a", "a");
+    let output = oci(&kitchen.out());
+    let mut command = kitchen.command(&["-f", "-", "--platform", "linux/amd64", "-t", "app:1", "-o", &output, "--build-arg", "SOURCE_DATE_EPOCH=1700000000"]);
+    let mut child = command.env("SOURCE_DATE_EPOCH", "5").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("starts");
+    let text = b"FROM scratch\nARG SOURCE_DATE_EPOCH\nLABEL at=$SOURCE_DATE_EPOCH\nCOPY a /\n";
+    child.stdin.take().expect("a pipe").write_all(text).expect("it reads");
+    assert!(child.wait().expect("it ends").success());
+    let image = kitchen.built("amd64");
+    assert_eq!((&image.config["created"], &image.config["config"]["Labels"]["at"]), (&json!("2023-11-14T22:13:20Z"), &json!("1700000000")));
+    assert_eq!(image.layer(0), ["a"]);
+    let error = kitchen.refused(2, &["--build-arg", "SOURCE_DATE_EPOCH=now"]);
+    assert!(error["message"].as_str().expect("a message").contains("--build-arg SOURCE_DATE_EPOCH=now"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use super::bases::ContextSource;
 use super::ignore::Ignore;
 use super::instruction::Dockerfile;
+use super::plan::EPOCH;
 use crate::build::place::At;
+use crate::error::Result;
+use crate::exec::Timestamps;
 use crate::spec::Platform;
 
 /// A build from a Dockerfile.
@@ -29,6 +32,16 @@ pub struct DockerfileSpec {
     pub contexts: Vec<NamedContext>,
     /// The platform that the build runs on: `BUILDPLATFORM`.
     pub host: Platform,
+}
+
+impl DockerfileSpec {
+    /// The times that the build writes: those that an argument of the call says, else none.
+    ///
+    /// Fails with kind `usage` when that is not a number of seconds.
+    pub fn timestamps(&self) -> Result<Option<Timestamps>> {
+        let given = self.build_args.iter().rev().find(|(name, _)| name.value == EPOCH);
+        given.map(|(name, value)| Timestamps::parse(value).map_err(|error| name.place.wrap(error, "is no time"))).transpose()
+    }
 }
 
 /// A context with a name of its own.

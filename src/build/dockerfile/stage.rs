@@ -76,6 +76,16 @@ struct Change {
     recipe: Recipe,
     /// What it has in common with its next version.
     lineage: Lineage,
+    /// Where its archives are.
+    tree: Option<Arc<Tree>>,
+}
+
+impl Change {
+    /// Whether its archives still are what was planned, after the last byte was read. Other files are compared while they are read.
+    fn check_still(&self) -> Result<()> {
+        let Some(tree) = &self.tree else { return Ok(()) };
+        self.copied.archives.iter().try_for_each(|found| tree.open_file(found).map(drop))
+    }
 }
 
 impl State<'_> {
@@ -89,7 +99,7 @@ impl State<'_> {
                     copy::directories(run, self.files()?, path.as_bytes(), owner).map_err(|error| step.place.wrap(error, format!("cannot make `{path}`")))?;
                 let copied = Copied { items, archives: Vec::new() };
                 let recipe = self.recipe(&copied, &[], None);
-                let change = Change { copied, recipe, lineage: self.lineage(step) };
+                let change = Change { copied, recipe, lineage: self.lineage(step), tree: None };
                 let work = self.engine.work;
                 self.add(step, label, change, |change| content::fetch(run, label, &[], change.copied.items.clone(), || work.scratch_file()))
             }
@@ -108,7 +118,7 @@ impl State<'_> {
         let copied = copy::collect(&work, self.files.as_ref(), Archives::Noted)?;
         let of_archives = (!copied.archives.is_empty()).then_some((plan, owner));
         let recipe = self.recipe(&copied, from.layers(), of_archives);
-        let change = Change { copied, recipe, lineage: self.lineage(step) };
+        let change = Change { copied, recipe, lineage: self.lineage(step), tree: tree.cloned() };
         let files = self.files.take();
         let layer = self.add(step, label, change, |change| {
             let scratch = || engine.work.scratch_file();
@@ -139,6 +149,7 @@ impl State<'_> {
             let items = items(&change)?;
             let writer = engine.work.blob_writer(Algorithm::Sha256)?;
             let layer = builder::build(engine.run, label, &items, engine.codec, Some(&self.shared.reuse), writer)?;
+            change.check_still()?;
             if let Some(cache) = engine.cache {
                 remember(engine.run, (&change.recipe, change.lineage), cache, engine.work, &layer, settled);
             }
@@ -156,7 +167,7 @@ impl State<'_> {
 
     fn known(&self, change: &Change, label: &str) -> Result<Option<crate::layer::Layer>> {
         let Some(cache) = self.engine.cache else { return Ok(None) };
-        let bytes = change.copied.items.iter().map(Planned::size).sum::<u64>() + change.copied.archives.iter().map(|stat| stat.size).sum::<u64>();
+        let bytes = change.copied.items.iter().map(Planned::size).sum::<u64>() + change.copied.archives.iter().map(|found| found.stat.size).sum::<u64>();
         takeover::cached(self.engine.run, Named { label, bytes, recipe: &change.recipe }, cache, self.engine.work, self.engine.options)
     }
 
@@ -192,7 +203,7 @@ impl State<'_> {
         if let Some((plan, owner)) = of_archives {
             recorder.text(&format!("archives {:?} {:?} {:?} {owner:?}", plan.to.value, plan.sources, plan.mode));
             self.layers.iter().for_each(|layer| recorder.text(layer.of.diff_id.0.as_str()));
-            copied.archives.iter().for_each(|stat| recorder.stat(stat));
+            copied.archives.iter().for_each(|found| recorder.stat(&found.stat));
         }
         recorder.finish()
     }

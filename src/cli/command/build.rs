@@ -16,7 +16,7 @@ use crate::cli::output::Report;
 use crate::cli::settings::SettingFlags;
 use crate::cli::style::Style;
 use crate::cli::table::{Align, Table};
-use crate::cli::{annotation, bytes, host};
+use crate::cli::{annotation, bytes, host, input};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::fsio::regular;
 use crate::layer::Codec;
@@ -42,7 +42,7 @@ pub(crate) struct Args {
     /// Directory with the larder.toml or the Dockerfile; source paths are relative to it
     #[arg(value_name = "CONTEXT", default_value = ".")]
     context: PathBuf,
-    /// The file, where it is not CONTEXT/larder.toml or CONTEXT/Dockerfile; one with Dockerfile or Containerfile in its name is a Dockerfile
+    /// The file, where it is not CONTEXT/larder.toml or CONTEXT/Dockerfile; one with Dockerfile or Containerfile in its name, or - for stdin, is a Dockerfile
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Layout or archive to write; a NAME is given there, instead of the file's tags or besides those of --tag; may be repeated
@@ -89,10 +89,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     let dry_run = args.dry_run;
     let request = request(args, context)?;
+    let timestamps = request.dockerfile.as_ref().map(DockerfileSpec::timestamps).transpose()?.flatten();
+    let run = context.run.at(timestamps.unwrap_or(context.run.timestamps));
     if dry_run {
-        return context.output.print(&PlanText(build::plan(&context.run, &request)?));
+        return context.output.print(&PlanText(build::plan(&run, &request)?));
     }
-    let report = Text(build::execute(&context.run, &request)?);
+    let report = Text(build::execute(&run, &request)?);
     match request.outputs.iter().any(|output| output.location.is_stream()) {
         true => context.output.beside().print(&report),
         false => context.output.print(&report),
@@ -138,7 +140,7 @@ fn spec(args: Args, host: &Platform) -> Result<(BuildSpec, Option<DockerfileSpec
     let (mut spec, dockerfile) = match read_file(&args)? {
         Read::Spec(spec) => (*spec, None),
         Read::Dockerfile(path, content) => {
-            let dockerfile = args.dockerfile.spec(&path, content, &args.context, &args.base, host)?;
+            let dockerfile = args.dockerfile.spec(path.as_deref(), content, &args.context, &args.base, host)?;
             (BuildSpec { context: args.context.clone(), ..BuildSpec::default() }, Some(dockerfile))
         }
     };
@@ -185,8 +187,8 @@ fn base(args: &Args, spec: &mut BuildSpec) -> Result<()> {
 /// What a build is described by.
 enum Read {
     Spec(Box<BuildSpec>),
-    /// A Dockerfile, and its text.
-    Dockerfile(PathBuf, String),
+    /// A Dockerfile, none for stdin, and its text.
+    Dockerfile(Option<PathBuf>, String),
 }
 
 /// As docker reads `-t`: a bare word is a repository, unless the file has one; then it is a tag of that.
@@ -196,6 +198,11 @@ fn full_name(tag: &str, has_name: bool) -> String {
 
 fn read_file(args: &Args) -> Result<Read> {
     let path = args.file.clone().unwrap_or_else(|| args.context.join(file::FILE_NAME));
+    if path == Path::new(STDIN) {
+        let bytes = input::content(limits::SPECIFICATION_BYTES)?;
+        let content = String::from_utf8(bytes).map_err(|_| Error::usage("what comes on stdin is not UTF-8 text"))?;
+        return Ok(Read::Dockerfile(None, content));
+    }
     if is_dockerfile(&path) {
         return read_dockerfile(path);
     }
@@ -220,13 +227,16 @@ fn read_file(args: &Args) -> Result<Read> {
 
 fn read_dockerfile(path: PathBuf) -> Result<Read> {
     let content = utf8(&path, read_specification(&path)?)?;
-    Ok(Read::Dockerfile(path, content))
+    Ok(Read::Dockerfile(Some(path), content))
 }
 
 fn utf8(path: &Path, bytes: Vec<u8>) -> Result<String> {
     let shown = text::path(path).into_owned();
     String::from_utf8(bytes).map_err(|_| Error::usage(format!("{shown} is not UTF-8 text")).subject(&shown))
 }
+
+/// What people write for a Dockerfile that comes on stdin.
+const STDIN: &str = "-";
 
 /// What people write to say that there is no specification, also where a larder.toml lies.
 const NOTHING: &str = "/dev/null";

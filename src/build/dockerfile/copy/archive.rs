@@ -11,7 +11,7 @@ use crate::build::spec::Devices;
 use crate::error::{IoContext, Result};
 use crate::exec::Run;
 use crate::layer::changeset::Item;
-use crate::layer::decode;
+use crate::layer::decode::{self, packed};
 use crate::layer::tree::{Found, Tree};
 use crate::spec::media_type::Compression;
 
@@ -40,11 +40,7 @@ impl Archive {
         let file = tree.open_file(found)?.into_file();
         let mut head = [0; decode::HEAD];
         let length = read_at(&file, &mut head).at("read", &path)?;
-        let is_archive = match decode::sniff(&head[..length]) {
-            None => false,
-            Some(Compression::None) => true,
-            Some(compression) => is_tar_inside(compression, &file),
-        };
+        let is_archive = decode::sniff(&head[..length]) == Some(Compression::None) || is_tar_inside(&head[..length], &file);
         Ok(is_archive.then_some(Archive { file, path }))
     }
 
@@ -55,9 +51,9 @@ impl Archive {
 }
 
 /// A compressed file that is no tar, or is damaged, is a file like others.
-fn is_tar_inside(compression: Compression, file: &File) -> bool {
+fn is_tar_inside(head: &[u8], file: &File) -> bool {
+    let Ok(Some(reader)) = packed::decoder(head, At { file, offset: 0 }) else { return false };
     let mut head = Vec::new();
-    let Ok(reader) = decode::decoder(compression, At { file, offset: 0 }) else { return false };
     let read = reader.take(decode::HEAD as u64).read_to_end(&mut head);
     read.is_ok() && decode::sniff(&head) == Some(Compression::None)
 }

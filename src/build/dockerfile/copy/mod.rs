@@ -30,7 +30,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Run, Timestamps};
 use crate::layer::changeset::{Item, Modes, Node, Owner, Rules, SourceTree, XattrRule};
 use crate::layer::entry::{Xattrs, path_order};
-use crate::layer::tree::{Found, Stat, Tree};
+use crate::layer::tree::{Found, Tree};
 use crate::layer::{Entry, EntryKind};
 use crate::spec::text;
 use place::{Place, Placed, There};
@@ -52,8 +52,8 @@ pub(super) struct Work<'a> {
 pub(super) struct Copied {
     /// Its items in order.
     pub(super) items: Vec<Planned>,
-    /// The archives that were not looked into, as the file system describes them.
-    pub(super) archives: Vec<Stat>,
+    /// The archives that were not looked into.
+    pub(super) archives: Vec<Found>,
 }
 
 /// One path of a copy.
@@ -140,7 +140,7 @@ struct Collector<'a> {
     /// The context by what becomes of modes.
     trees: HashMap<Modes, Arc<SourceTree>>,
     archives: Archives<'a>,
-    noted: Vec<Stat>,
+    noted: Vec<Found>,
 }
 
 impl Collector<'_> {
@@ -376,7 +376,7 @@ impl Collector<'_> {
         let to = self.place.resolve(self.work.plan.to.value.as_bytes())?;
         self.ensure(&to)?;
         match self.archives {
-            Archives::Noted => self.noted.push(found.stat),
+            Archives::Noted => self.noted.push((**found).clone()),
             Archives::Read(spool) => {
                 for item in archive.items(self.work.run, spool)? {
                     self.extract(&to, item)?;

@@ -91,7 +91,7 @@ impl Planner<'_> {
     fn given(&mut self, platform: &Platform, target: usize) -> Result<Given> {
         let build_args: HashMap<String, String> = self.spec.build_args.iter().map(|(name, value)| (name.value.clone(), value.clone())).collect();
         let name = self.spec.file.stages[target].name.as_ref().map_or("", |name| &name.value);
-        let mut globals = automatic::arguments(&self.spec.host, platform, name);
+        let mut globals = automatic::arguments(&self.spec.host, platform, name, self.run.timestamps);
         for (name, value) in &mut globals {
             if let Some(given) = build_args.get(name) {
                 value.clone_from(given);
@@ -258,13 +258,12 @@ impl Planner<'_> {
         });
         let declared: HashSet<&str> = file.args.iter().chain(in_stages.flatten()).map(|arg| arg.name.value.as_str()).collect();
         let known: Vec<&str> = declared.iter().copied().collect();
+        let automatic = automatic::arguments(&self.spec.host, &self.spec.host, "", self.run.timestamps);
         let mut remarks = Vec::new();
         for (name, _) in &self.spec.build_args {
             let own = name.value.as_str();
-            let needs_none = automatic::PROXIES.iter().any(|proxy| own.eq_ignore_ascii_case(proxy))
-                || own == "SOURCE_DATE_EPOCH"
-                || own.starts_with("BUILDKIT_")
-                || automatic::arguments(&self.spec.host, &self.spec.host, "").contains_key(own);
+            let needs_none =
+                automatic::PROXIES.iter().any(|proxy| own.eq_ignore_ascii_case(proxy)) || own.starts_with("BUILDKIT_") || automatic.contains_key(own);
             if !declared.contains(own) && !needs_none {
                 let near = text::nearest(own, known.iter().copied()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
                 let message = format!("no ARG takes `{}`{near}", text::shown(own));

@@ -19,6 +19,7 @@ mod tests;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub(crate) use automatic::EPOCH;
 pub use copy::{CopyPlan, DocumentPlan};
 
 use super::bases::BaseImage;
