@@ -102,13 +102,14 @@ struct Level {
     subject: Option<String>,
     side: Option<Side>,
     hint: Option<String>,
+    excerpt: Vec<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An innermost error: `message` is one line, lower case, without a full stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error(Box::new(Level { kind, message: message.into(), subject: None, side: None, hint: None, source: None }))
+        Error(Box::new(Level { kind, message: message.into(), subject: None, side: None, hint: None, excerpt: Vec::new(), source: None }))
     }
 
     /// [`ErrorKind::Usage`].
@@ -174,6 +175,7 @@ impl Error {
             subject: self.0.subject.clone(),
             side: self.0.side,
             hint: None,
+            excerpt: Vec::new(),
             source: Some(Box::new(self)),
         }))
     }
@@ -196,6 +198,13 @@ impl Error {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Shows lines of the file that the error is about, as compilers do.
+    #[must_use]
+    pub fn excerpt(mut self, lines: Vec<String>) -> Self {
+        self.0.excerpt = lines;
         self
     }
 
@@ -224,6 +233,11 @@ impl Error {
     /// Which end of a transfer failed, where that is known.
     pub fn failed_side(&self) -> Option<Side> {
         self.0.side
+    }
+
+    /// Lines of the file that the error is about.
+    pub fn excerpt_lines(&self) -> &[String] {
+        &self.0.excerpt
     }
 
     /// The lines of the causes below the outermost level, outermost first.

@@ -7,6 +7,7 @@
 //! DIR/v1/layers/<recipe>      a layer: descriptor, diff ID, layouts that have held it
 //! DIR/v1/chunks/<lineage>     the chunks of the newest layer that was made from the same sources
 //! DIR/v1/listings/<diff ID>   what is in a layer, without the content
+//! DIR/v1/mounts/              directories that steps of Dockerfiles have as caches
 //! DIR/v1/content/             an image layout with the layers that steps of Dockerfiles made; other layers are where they were built into
 //! ```
 
@@ -107,6 +108,12 @@ impl Cache {
     /// Where the layout is that holds the layers of steps.
     pub fn content(&self) -> PathBuf {
         self.root.join("content")
+    }
+
+    /// The directory of what steps that run a program keep for their like.
+    #[cfg(feature = "run")]
+    pub fn mounts(&self) -> PathBuf {
+        self.root.join("mounts")
     }
 
     /// Anything else that is remembered under a name.

@@ -4,12 +4,17 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::build::dockerfile::ContextSource;
+use crate::build::dockerfile::excerpt;
 use crate::build::dockerfile::ignore::Ignore;
 use crate::build::dockerfile::parse::parse;
-use crate::build::dockerfile::spec::{DockerfileSpec, NamedContext};
+use crate::build::dockerfile::spec::{DockerfileSpec, MachineSpec, NamedContext};
 use crate::build::place::{At, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{Platform, text};
+
+use super::environment::Environment;
+#[cfg(feature = "run")]
+use super::machine::MachineFlags;
 
 /// The names that `larder build` looks for in its context, after larder.toml.
 pub(crate) const FILE_NAMES: [&str; 2] = ["Dockerfile", "Containerfile"];
@@ -33,6 +38,9 @@ pub(crate) struct DockerfileFlags {
     /// Changes nothing: bases come from layouts, and nothing is ever downloaded
     #[arg(long)]
     pull: bool,
+    #[cfg(feature = "run")]
+    #[command(flatten)]
+    machine: MachineFlags,
 }
 
 /// Whether a file is read as a Dockerfile: by its name, as `Dockerfile`, `Dockerfile.dev`, `dev.Dockerfile`, `Containerfile`.
@@ -55,7 +63,10 @@ impl DockerfileFlags {
             ("--build-context", !self.build_context.is_empty()),
             ("--pull", self.pull),
         ];
-        given.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+        let first = given.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag);
+        #[cfg(feature = "run")]
+        let first = first.or_else(|| self.machine.first());
+        first
     }
 
     /// Whether `--pull` was given.
@@ -63,12 +74,32 @@ impl DockerfileFlags {
         self.pull
     }
 
+    /// What steps get of this machine.
+    pub(crate) fn machine(&self, environment: &Environment) -> Result<MachineSpec> {
+        #[cfg(feature = "run")]
+        return self.machine.spec(environment);
+        #[cfg(not(feature = "run"))]
+        {
+            let _ = environment;
+            Ok(MachineSpec::default())
+        }
+    }
+
     /// What is to be built from the file at `path`, none for stdin, whose text is `content`.
-    pub(crate) fn spec(&self, path: Option<&Path>, content: String, context: &Path, bases: &[String], host: &Platform) -> Result<DockerfileSpec> {
+    pub(crate) fn spec(
+        &self,
+        path: Option<&Path>,
+        content: String,
+        context: &Path,
+        bases: &[String],
+        machine: MachineSpec,
+        host: &Platform,
+    ) -> Result<DockerfileSpec> {
         let shown = path.map_or(STDIN.into(), text::path);
         let flag = |name: &str, value: &str| At::new(value.to_owned(), Place::flag(format!("{name} {value}")));
         Ok(DockerfileSpec {
-            file: parse(&shown, &content)?,
+            file: parse(&shown, &content).map_err(|error| excerpt::add(error, &shown, &content, None))?,
+            name: shown.to_string(),
             text: content,
             context: context.to_owned(),
             ignore: ignore(path, context)?,
@@ -77,6 +108,7 @@ impl DockerfileFlags {
             bases: bases.iter().map(|base| flag("--base", base)).collect(),
             contexts: self.build_context.iter().map(|context| named_context(context)).collect::<Result<_>>()?,
             host: host.clone(),
+            machine,
         })
     }
 }

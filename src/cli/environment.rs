@@ -44,6 +44,7 @@ variables! {
     TMPDIR: "directory for temporary files that fit no memory; /var/tmp without it",
     XDG_CACHE_HOME: "directory of caches; $HOME/.cache without it",
     HOME: "home directory",
+    SSH_AUTH_SOCK: "socket of the agent that --ssh default passes on",
     HTTPS_PROXY: "proxy for registries with TLS; `https_proxy` comes before it, `ALL_PROXY` after it",
     HTTPS_PROXY_LOWER as "https_proxy": "as HTTPS_PROXY",
     HTTP_PROXY: "proxy for registries without TLS; `http_proxy` comes before it, `ALL_PROXY` after it",
@@ -62,7 +63,7 @@ variables! {
     XDG_RUNTIME_DIR: "has containers/auth.json, where podman keeps credentials",
     XDG_CONFIG_HOME: "has containers/auth.json too; $HOME/.config without it",
     DOCKER_CONFIG: "has config.json, where Docker keeps credentials; $HOME/.docker without it",
-    PATH: "has the credential helpers that these files name",
+    PATH: "has the credential helpers that these files name, and the OCI runtime for RUN",
     JFROG_CLI_HOME_DIR: "has the servers of JFrog's CLI; $HOME/.jfrog without it",
     JFROG_CLI_SERVER_ID: "server of JFrog's CLI where --server-id is not given",
 }
@@ -125,7 +126,7 @@ impl Environment {
     }
 
     /// The value of a variable that somebody else named, as it is now. An empty one counts as unset. Fails with kind `usage` when it is not UTF-8.
-    #[cfg(feature = "sync")]
+    #[cfg(any(feature = "sync", feature = "run"))]
     pub(crate) fn named(&self, name: &str) -> Result<Option<String>> {
         let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else { return Ok(None) };
         let not_text = |_| Error::usage(format!("the environment variable {} is not UTF-8", crate::spec::text::shown(name)));

@@ -1,6 +1,6 @@
 //! How a failure is told: on stderr, last, and by the exit code.
 //!
-//! For people `error: …`, then `  caused by: …` for each level below and `  hint: …`. With `--format json` the last line of stderr is
+//! For people `error: …`, then lines of the file that it is about, `  caused by: …` for each level below and `  hint: …`. With `--format json` the last line of stderr is
 //! `{"type":"error","code":…,"exit":…,"message":…,"subject":…,"side":…,"causes":[…],"hint":…}`; every field is always there and null
 //! where there is nothing to say. The codes are those of [`ErrorKind`](crate::error::ErrorKind), and `internal` with exit code 101 for a panic.
 
@@ -34,6 +34,9 @@ pub(crate) struct Failure {
     side: Option<&'static str>,
     causes: Vec<String>,
     hint: Option<String>,
+    /// For people; programs have the place.
+    #[serde(skip)]
+    excerpt: Vec<String>,
 }
 
 impl From<&Error> for Failure {
@@ -47,6 +50,7 @@ impl From<&Error> for Failure {
             side: error.failed_side().map(Side::as_str),
             causes: error.causes(),
             hint: error.hint_text().map(str::to_owned),
+            excerpt: error.excerpt_lines().to_vec(),
         }
     }
 }
@@ -62,6 +66,7 @@ impl Failure {
             side: None,
             causes: Vec::new(),
             hint: Some("this is a defect in larder; please report it with the command that shows it and RUST_BACKTRACE=1".to_owned()),
+            excerpt: Vec::new(),
         }
     }
 
@@ -69,6 +74,9 @@ impl Failure {
     fn text(&self, style: Style) -> String {
         let mut out = format!("{} {}\n", style.error("error:"), shown(&self.message));
         // Writing to a string does not fail.
+        for line in &self.excerpt {
+            let _ = writeln!(out, "  {}", shown(line));
+        }
         for cause in &self.causes {
             let _ = writeln!(out, "  caused by: {}", shown(cause));
         }
@@ -151,6 +159,12 @@ mod tests {
         let coloured = example().render(Format::Text, Style::Coloured);
         assert!(coloured.starts_with("\x1b[1;31merror:\x1b[0m cannot copy"), "{coloured:?}");
         assert!(coloured.contains("\x1b[36mhint:\x1b[0m copy"), "{coloured:?}");
+    }
+
+    #[test]
+    fn lines_of_the_file_stand_below_the_message() {
+        let error = Error::usage("D:2:1: no").excerpt(vec!["2 | a\u{1b}".to_owned()]).hint("yes");
+        assert_eq!(Failure::from(&error).render(Format::Text, Style::Plain), "error: D:2:1: no\n  2 | a\\u{1b}\n  hint: yes\n");
     }
 
     #[test]

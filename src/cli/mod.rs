@@ -22,6 +22,8 @@ mod failure;
 mod host;
 mod input;
 mod layers;
+#[cfg(feature = "run")]
+mod machine;
 #[cfg(feature = "sync")]
 mod network;
 mod output;

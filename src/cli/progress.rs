@@ -64,6 +64,7 @@ enum Change<'a> {
     Started(&'a Task),
     Advanced(&'a Task),
     Finished(&'a Task),
+    Output(&'a str, &'a str),
     Warning(&'a str),
 }
 
@@ -88,6 +89,11 @@ impl Painter for WarningsOnly {
             _ => String::new(),
         }
     }
+}
+
+/// A line of a program that an operation runs.
+fn output(label: &str, line: &str) -> String {
+    format!("{} {}\n", shown(label), shown(line))
 }
 
 fn warning(message: &str, style: Style) -> String {
@@ -207,6 +213,7 @@ impl Observer for Progress {
                 tasks.finished_bytes = tasks.finished_bytes.saturating_add(task.done);
                 painter.paint(now, &Change::Finished(&task), tasks)
             }
+            Event::Output { label, line } => painter.paint(now, &Change::Output(&label, &line), tasks),
             Event::Warning { message } => painter.paint(now, &Change::Warning(&message), tasks),
         };
         screen.write(&text);

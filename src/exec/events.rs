@@ -31,6 +31,13 @@ pub enum Event {
         /// The task.
         task: u64,
     },
+    /// A program that an operation runs wrote a line.
+    Output {
+        /// What runs it: `[linux/amd64 build 2/5]`.
+        label: String,
+        /// The line, without its end and without what moves the cursor of a terminal.
+        line: String,
+    },
     /// Something the person should know, though the operation goes on.
     Warning {
         /// One line.
@@ -70,6 +77,11 @@ impl Events {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.observer.observe(Event::Started { task: id, label: label.into(), total });
         Task { id, observer: self.observer.clone() }
+    }
+
+    /// Passes on a line that a program wrote.
+    pub fn output(&self, label: &str, line: String) {
+        self.observer.observe(Event::Output { label: label.to_owned(), line });
     }
 
     /// Tells the person something in one line.

@@ -13,7 +13,7 @@ pub mod watched;
 pub use cancel::Cancel;
 pub use events::{Event, Events, Observer, Silent, Task};
 pub use pool::Pool;
-pub use promise::{Duty, Promise};
+pub use promise::{Duty, Once, Promise};
 pub use timestamps::{Clock, Timestamps};
 pub use watched::Watched;
 
@@ -41,6 +41,11 @@ impl Run {
     /// The same run, which writes other times.
     pub fn at(&self, timestamps: Timestamps) -> Run {
         Run { pool: self.pool.clone(), cancel: self.cancel.clone(), events: self.events.clone(), timestamps, clock: self.clock }
+    }
+
+    /// The same run for a part of it, which can be stopped alone.
+    pub fn part(&self) -> Run {
+        Run { cancel: self.cancel.part(), ..self.at(self.timestamps) }
     }
 
     /// A run with `jobs` threads that tells nobody and writes 1970 everywhere.

@@ -1,5 +1,8 @@
 //! A value that one operation makes and others wait for.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
@@ -60,6 +63,38 @@ impl<T> Duty<T> {
     }
 }
 
+/// Values that are made once, by whoever needs one first.
+#[derive(Debug)]
+pub struct Once<K, V>(Mutex<HashMap<K, Promise<V>>>);
+
+impl<K, V> Default for Once<K, V> {
+    fn default() -> Self {
+        Once(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash, V> Once<K, V> {
+    /// The value `key`, which `make` makes unless somebody did, or does at the moment. If that somebody fails, this one tries for itself.
+    pub fn get(&self, key: K, make: impl FnOnce() -> Result<V>) -> Result<Arc<V>> {
+        let (known, duty) = match self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key) {
+            Entry::Occupied(known) => (Some(known.get().clone()), None),
+            Entry::Vacant(free) => {
+                let (promise, duty) = Promise::new();
+                free.insert(promise);
+                (None, Some(duty))
+            }
+        };
+        if let Some(value) = known.and_then(|known| known.wait().ok()) {
+            return Ok(value);
+        }
+        let value = make()?;
+        Ok(match duty {
+            Some(duty) => duty.keep(value),
+            None => Arc::new(value),
+        })
+    }
+}
+
 impl<T> Clone for Promise<T> {
     fn clone(&self) -> Self {
         Promise(self.0.clone())
@@ -76,6 +111,15 @@ impl<T> Drop for Duty<T> {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
+
+    #[test]
+    fn a_value_is_made_once_and_again_after_a_failure() {
+        let once = Once::default();
+        assert!(once.get(1, || Err::<i32, _>(Error::usage("no"))).is_err());
+        assert_eq!(*once.get(1, || Ok(5)).expect("made"), 5);
+        assert_eq!(*once.get(2, || Ok(6)).expect("made"), 6);
+        assert_eq!(*once.get(2, || Ok(7)).expect("known"), 6);
+    }
 
     #[test]
     fn a_promise_is_kept_or_broken_and_nobody_waits_for_ever() {

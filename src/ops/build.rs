@@ -24,6 +24,8 @@ use crate::store::layout::{Layout, Options};
 use crate::store::transport::{self, LAYOUT};
 use crate::store::{Destination as _, Location, Sharing, Source};
 
+#[cfg(feature = "run")]
+pub use dockerfile::runs_programs;
 pub use report::{BuildPlanReport, BuildReport, ImageReport, LayerPlanReport, LayerReport, PlatformPlanReport};
 use staging::Staging;
 

@@ -21,6 +21,7 @@ mod determinism;
 mod diff;
 mod dockerfile;
 mod dockerfile_refused;
+mod dockerfile_run;
 mod edit;
 mod faults;
 mod gc;

@@ -3,7 +3,6 @@
 //! Layers are made in a layout that is work space: the cache, or a directory for a while. What a step comes to is decided by the files of its stage as the steps
 //! before made them, held in memory, and by its sources. Nothing of a stage is on a disk but its layers.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::bases::{BaseImage, ContextSource};
@@ -12,12 +11,14 @@ use super::copy::Planned;
 use super::files::{self, Files};
 use super::listing::Listing;
 use super::plan::{Plan, StageBase};
+#[cfg(feature = "run")]
+use super::run::Workshop;
 use super::spec::DockerfileSpec;
 use super::stage;
 use crate::build::cache::Cache;
 use crate::build::execute::BuiltLayer;
-use crate::error::Result;
-use crate::exec::{Duty, Promise, Run};
+use crate::error::{ErrorKind, Result};
+use crate::exec::{Duty, Once, Promise, Run};
 use crate::layer::tree::Tree;
 use crate::layer::{Codec, Reuse};
 use crate::spec::config::{History, ImageConfig};
@@ -81,20 +82,47 @@ pub struct BuiltStep {
 
 /// Builds all stages of the plan. A failure is that of the first step, in the order of the plan, that failed.
 pub fn execute(engine: &Engine<'_>) -> Result<Built> {
+    #[cfg(feature = "run")]
+    super::run::check(engine)?;
     let stages = &engine.plan.stages;
     let (promises, duties): (Vec<_>, Vec<_>) = stages.iter().map(|_| Promise::new()).unzip();
-    let shared = Shared { contexts: Contexts::open(engine.spec)?, reuse: Reuse::default(), layers: Mutex::default(), stages: promises };
+    // A step that fails ends those that run beside it.
+    let run = engine.run.part();
+    let engine = &Engine { run: &run, ..*engine };
+    let shared = Shared {
+        contexts: Contexts::open(engine.spec)?,
+        reuse: Reuse::default(),
+        layers: Once::default(),
+        stages: promises,
+        #[cfg(feature = "run")]
+        workshop: Workshop::default(),
+    };
     // A stage waits only for stages before it, and those are begun before it.
     let work = duties.into_iter().enumerate().collect();
-    let done = engine.run.pool.concurrently(work, |(position, duty): (usize, Duty<StageDone>)| {
-        engine.run.cancel.check()?;
-        Ok(duty.keep(stage::build(engine, &shared, position)?))
+    let done = run.pool.concurrently(work, |(position, duty): (usize, Duty<StageDone>)| {
+        let stage = run.cancel.check().and_then(|()| stage::build(engine, &shared, position)).map(|stage| duty.keep(stage));
+        if stage.is_err() {
+            run.cancel.cancel();
+        }
+        Ok(stage)
     })?;
+    let done = all(done)?;
     let images = engine.plan.targets.iter().map(|target| image(engine, *target, &done[*target])).collect();
     if let Some(cache) = engine.cache {
         cache.trim();
     }
     Ok(Built { images, steps: done.iter().flat_map(|stage| stage.steps.iter().cloned()).collect() })
+}
+
+/// What everybody made, or the failure of the first who was not only stopped because of others.
+fn all(stages: Vec<Result<Arc<StageDone>>>) -> Result<Vec<Arc<StageDone>>> {
+    let (done, failed): (Vec<_>, Vec<_>) = stages.into_iter().partition(Result::is_ok);
+    let mut errors: Vec<_> = failed.into_iter().filter_map(Result::err).collect();
+    if errors.is_empty() {
+        return done.into_iter().collect();
+    }
+    let first = errors.iter().position(|error| error.kind() != ErrorKind::Interrupted).unwrap_or(0);
+    Err(errors.swap_remove(first))
 }
 
 fn image(engine: &Engine<'_>, position: usize, done: &StageDone) -> TargetImage {
@@ -117,34 +145,11 @@ fn image(engine: &Engine<'_>, position: usize, done: &StageDone) -> TargetImage 
 pub(super) struct Shared {
     pub(super) contexts: Contexts,
     pub(super) reuse: Reuse,
-    /// Layers that are being made, by what they are made of: two stages that need the same one make it once.
-    layers: Mutex<HashMap<[u8; 32], Promise<BuiltLayer>>>,
+    /// Layers by what they are made of: two stages that need the same one make it once.
+    pub(super) layers: Once<[u8; 32], BuiltLayer>,
     pub(super) stages: Vec<Promise<StageDone>>,
-}
-
-impl Shared {
-    /// The layer `key`, which `make` makes unless somebody does already. If that somebody fails, this one tries for itself.
-    pub(super) fn layer_once(&self, key: [u8; 32], make: impl FnOnce() -> Result<BuiltLayer>) -> Result<BuiltLayer> {
-        let (known, duty) = {
-            let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
-            match layers.get(&key) {
-                Some(known) => (Some(known.clone()), None),
-                None => {
-                    let (promise, duty) = Promise::new();
-                    layers.insert(key, promise);
-                    (None, Some(duty))
-                }
-            }
-        };
-        if let Some(layer) = known.and_then(|known| known.wait().ok()) {
-            return Ok((*layer).clone());
-        }
-        let layer = make()?;
-        if let Some(duty) = duty {
-            duty.keep(layer.clone());
-        }
-        Ok(layer)
-    }
+    #[cfg(feature = "run")]
+    pub(super) workshop: Workshop,
 }
 
 /// The directories that files are copied from.

@@ -135,6 +135,19 @@ pub(super) fn literal(text: &str) -> String {
     out
 }
 
+/// Text as a pattern that means it and nothing else.
+#[cfg(feature = "run")]
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_pattern(c.encode_utf8(&mut [0; 4])) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
 /// Whether text has wildcards, so that it may mean several paths.
 pub(super) fn has_wildcards(text: &str) -> bool {
     let mut chars = text.chars();

@@ -13,6 +13,7 @@ mod bases;
 mod chmod;
 mod content;
 mod copy;
+pub mod excerpt;
 pub mod execute;
 pub mod expand;
 mod files;
@@ -24,6 +25,8 @@ mod owner;
 pub mod parse;
 mod pattern;
 pub mod plan;
+#[cfg(feature = "run")]
+mod run;
 pub mod spec;
 mod stage;
 

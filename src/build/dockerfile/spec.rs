@@ -1,5 +1,6 @@
 //! What a person asks to be built from a Dockerfile.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::bases::ContextSource;
@@ -14,6 +15,8 @@ use crate::spec::Platform;
 /// A build from a Dockerfile.
 #[derive(Debug)]
 pub struct DockerfileSpec {
+    /// What the file is called in errors.
+    pub name: String,
     /// The file.
     pub file: Dockerfile,
     /// Its text, to show what failed.
@@ -32,6 +35,43 @@ pub struct DockerfileSpec {
     pub contexts: Vec<NamedContext>,
     /// The platform that the build runs on: `BUILDPLATFORM`.
     pub host: Platform,
+    /// What steps that run a program get of this machine.
+    pub machine: MachineSpec,
+}
+
+/// What steps that run a program get of this machine.
+#[derive(Clone, Debug, Default)]
+pub struct MachineSpec {
+    /// What network they have, unless they say.
+    pub network: Network,
+    /// Secrets, by name.
+    pub secrets: Vec<(String, Secret)>,
+    /// Sockets of agents, by name.
+    pub sockets: Vec<(String, PathBuf)>,
+    /// The OCI runtime; without it the first one that is found.
+    pub runtime: Option<PathBuf>,
+    /// Where it is looked for, as the variable `PATH` says it.
+    pub search: OsString,
+}
+
+/// What network a step has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// One that leads nowhere.
+    #[default]
+    None,
+    /// That of the machine.
+    Host,
+}
+
+/// Bytes that nobody is shown.
+#[derive(Clone)]
+pub struct Secret(pub Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 impl DockerfileSpec {

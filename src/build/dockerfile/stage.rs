@@ -10,6 +10,8 @@ use super::ignore::Ignore;
 use super::instruction::Mode;
 use super::listing::Listing;
 use super::owner::{self, Table};
+#[cfg(not(feature = "run"))]
+use super::plan::RunPlan;
 use super::plan::{Action, CopyPlan, SourceId, StageBase, StepPlan};
 use crate::build::cache::Lineage;
 use crate::build::execute::{BuiltLayer, Origin, remember, settle};
@@ -48,7 +50,7 @@ pub(super) fn build(engine: &Engine<'_>, shared: &Shared, position: usize) -> Re
     for (number, step) in plan.steps.iter().enumerate() {
         engine.run.cancel.check()?;
         let label = engine.plan.label(position, number);
-        let layer = state.step(step, &label)?;
+        let layer = state.step(step, &label, &engine.plan.prefix(position, number))?;
         steps.push(BuiltStep { label, layer });
     }
     for entry in &plan.history {
@@ -60,10 +62,10 @@ pub(super) fn build(engine: &Engine<'_>, shared: &Shared, position: usize) -> Re
 }
 
 /// A stage between two steps.
-struct State<'a> {
-    engine: &'a Engine<'a>,
-    shared: &'a Shared,
-    position: usize,
+pub(super) struct State<'a> {
+    pub(super) engine: &'a Engine<'a>,
+    pub(super) shared: &'a Shared,
+    pub(super) position: usize,
     layers: Vec<Layered>,
     /// What the first `loaded` layers make together, once somebody needed it.
     files: Option<Files>,
@@ -89,9 +91,10 @@ impl Change {
 }
 
 impl State<'_> {
-    fn step(&mut self, step: &StepPlan, label: &str) -> Result<Option<BuiltLayer>> {
+    fn step(&mut self, step: &StepPlan, label: &str, prefix: &str) -> Result<Option<BuiltLayer>> {
         match &step.action {
             Action::Copy(plan) => self.copy(step, plan, label),
+            Action::Run(plan) => self.run(step, plan, label, prefix),
             Action::Directory { path, user } => {
                 let owner = self.directory_owner(step, user)?;
                 let run = self.engine.run;
@@ -104,6 +107,21 @@ impl State<'_> {
                 self.add(step, label, change, |change| content::fetch(run, label, &[], change.copied.items.clone(), || work.scratch_file()))
             }
         }
+    }
+
+    #[cfg(not(feature = "run"))]
+    fn run(&mut self, step: &StepPlan, plan: &RunPlan, _: &str, _: &str) -> Result<Option<BuiltLayer>> {
+        Err(step.place.error(ErrorKind::Unsupported, format!("this larder was built to run no programs, `{}` neither", plan.words.join(" "))))
+    }
+
+    /// The layers as they are now.
+    pub(super) fn stage_layers(&self) -> Vec<StageLayer> {
+        self.layers.iter().map(|layer| layer.of.clone()).collect()
+    }
+
+    /// Puts a layer on top.
+    pub(super) fn push(&mut self, layer: Layered) {
+        self.layers.push(layer);
     }
 
     fn copy(&mut self, step: &StepPlan, plan: &CopyPlan, label: &str) -> Result<Option<BuiltLayer>> {
@@ -138,7 +156,7 @@ impl State<'_> {
             return Ok(None);
         }
         let engine = self.engine;
-        let built = self.shared.layer_once(change.recipe.key, || {
+        let built = self.shared.layers.get(change.recipe.key, || {
             if let Some(known) = self.known(&change, label)? {
                 return Ok(BuiltLayer { layer: known, origin: Origin::Cached });
             }
@@ -161,8 +179,8 @@ impl State<'_> {
         })?;
         let of = StageLayer { descriptor: built.layer.descriptor.clone(), diff_id: built.layer.diff_id.clone(), layout: engine.work.clone() };
         let planned = change.copied.archives.is_empty().then(|| Arc::new(change.copied.items));
-        self.layers.push(Layered { of, planned });
-        Ok(Some(built))
+        self.push(Layered { of, planned });
+        Ok(Some((*built).clone()))
     }
 
     fn known(&self, change: &Change, label: &str) -> Result<Option<crate::layer::Layer>> {
@@ -208,7 +226,7 @@ impl State<'_> {
         recorder.finish()
     }
 
-    fn lineage(&self, step: &StepPlan) -> Lineage {
+    pub(super) fn lineage(&self, step: &StepPlan) -> Lineage {
         let mut hasher = blake3::Hasher::new_derive_key("larder step lineage 1");
         let context = std::path::absolute(&self.engine.spec.context).unwrap_or_else(|_| self.engine.spec.context.clone());
         let stage = &self.engine.plan.stages[self.position];
@@ -251,19 +269,18 @@ impl State<'_> {
         if let Some(known) = known {
             return Ok(Some(known));
         }
-        let layers: Vec<StageLayer> = self.layers.iter().map(|layer| layer.of.clone()).collect();
-        content::read(self.engine.run, &label, &layers, at, TABLE_BYTES).map(Some)
+        content::read(self.engine.run, &label, &self.stage_layers(), at, TABLE_BYTES).map(Some)
     }
 }
 
 /// An opened source of a copy.
-enum From<'a> {
+pub(super) enum From<'a> {
     Context { tree: Arc<Tree>, ignore: &'a Ignore },
     Stage { files: Arc<Files>, layers: Vec<StageLayer> },
 }
 
 impl<'a> From<'a> {
-    fn open(engine: &'a Engine<'_>, shared: &Shared, id: &SourceId) -> Result<Self> {
+    pub(super) fn open(engine: &'a Engine<'_>, shared: &Shared, id: &SourceId) -> Result<Self> {
         Ok(match id {
             SourceId::Context => From::Context { tree: shared.contexts.tree(None).clone(), ignore: &engine.spec.ignore },
             SourceId::Named(position) => From::Context { tree: shared.contexts.tree(Some(*position)).clone(), ignore: &engine.spec.contexts[*position].ignore },
@@ -274,14 +291,14 @@ impl<'a> From<'a> {
         })
     }
 
-    fn source(&self) -> (Box<dyn Source + '_>, Option<&Arc<Tree>>) {
+    pub(super) fn source(&self) -> (Box<dyn Source + '_>, Option<&Arc<Tree>>) {
         match self {
             From::Context { tree, ignore } => (Box::new(Context { tree: tree.clone(), ignore }), Some(tree)),
             From::Stage { files, .. } => (Box::new(&**files), None),
         }
     }
 
-    fn layers(&self) -> &[StageLayer] {
+    pub(super) fn layers(&self) -> &[StageLayer] {
         match self {
             From::Context { .. } => &[],
             From::Stage { layers, .. } => layers,

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::build::dockerfile::spec::DockerfileSpec;
+use crate::build::dockerfile::excerpt;
+use crate::build::dockerfile::spec::{DockerfileSpec, MachineSpec};
 use crate::build::place::{At, Place};
 use crate::build::spec::{BaseSpec, BuildSpec};
 use crate::build::{Cache, Shape, file, platforms};
 use crate::cli::context::Context;
 use crate::cli::dockerfile::{self, DockerfileFlags, is_dockerfile};
+#[cfg(feature = "run")]
+use crate::cli::environment::Environment;
 use crate::cli::layers::LayerFlags;
 use crate::cli::output::Report;
 use crate::cli::settings::SettingFlags;
@@ -21,6 +24,8 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::fsio::regular;
 use crate::layer::Codec;
 use crate::ops::build::{self, BuildPlanReport, BuildReport, BuildRequest, Output, OutputNames};
+#[cfg(feature = "run")]
+use crate::runtime::userns;
 use crate::spec::name::ImageName;
 use crate::spec::{Platform, Selector, limits, text};
 use crate::store::location::Location;
@@ -88,13 +93,27 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     let dry_run = args.dry_run;
+    #[cfg(feature = "run")]
+    let from_stdin = args.file.as_deref() == Some(Path::new(STDIN));
     let request = request(args, context)?;
     let timestamps = request.dockerfile.as_ref().map(DockerfileSpec::timestamps).transpose()?.flatten();
     let run = context.run.at(timestamps.unwrap_or(context.run.timestamps));
-    if dry_run {
-        return context.output.print(&PlanText(build::plan(&run, &request)?));
+    let shown = |error| match &request.dockerfile {
+        Some(spec) => excerpt::add(error, &spec.name, &spec.text, Some(&spec.file)),
+        None => error,
+    };
+    #[cfg(feature = "run")]
+    if !dry_run && userns::is_needed() && build::runs_programs(&run, &request).map_err(shown)? {
+        if from_stdin {
+            return Err(Error::usage("RUN takes a user namespace, which larder enters by starting again, and stdin is read by then")
+                .hint("write the Dockerfile to a file"));
+        }
+        return Err(userns::enter(&Environment::arguments()[1..]));
     }
-    let report = Text(build::execute(&run, &request)?);
+    if dry_run {
+        return context.output.print(&PlanText(build::plan(&run, &request).map_err(shown)?));
+    }
+    let report = Text(build::execute(&run, &request).map_err(shown)?);
     match request.outputs.iter().any(|output| output.location.is_stream()) {
         true => context.output.beside().print(&report),
         false => context.output.print(&report),
@@ -117,7 +136,8 @@ fn request(args: Args, context: &Context) -> Result<BuildRequest> {
     if args.dockerfile.pulls() {
         context.run.events.warn("--pull changes nothing: bases come from layouts, and nothing is ever downloaded");
     }
-    let (spec, dockerfile) = spec(args, &host)?;
+    let machine = args.dockerfile.machine(&context.environment)?;
+    let (spec, dockerfile) = spec(args, machine, &host)?;
     Ok(BuildRequest { spec, dockerfile, host, outputs, shape, cache, metadata_file, options: context.layout_options() })
 }
 
@@ -136,11 +156,11 @@ fn output(written: &str, args: &Args) -> Result<Output> {
 }
 
 /// The file's specification with the flags on top.
-fn spec(args: Args, host: &Platform) -> Result<(BuildSpec, Option<DockerfileSpec>)> {
+fn spec(args: Args, machine: MachineSpec, host: &Platform) -> Result<(BuildSpec, Option<DockerfileSpec>)> {
     let (mut spec, dockerfile) = match read_file(&args)? {
         Read::Spec(spec) => (*spec, None),
         Read::Dockerfile(path, content) => {
-            let dockerfile = args.dockerfile.spec(path.as_deref(), content, &args.context, &args.base, host)?;
+            let dockerfile = args.dockerfile.spec(path.as_deref(), content, &args.context, &args.base, machine, host)?;
             (BuildSpec { context: args.context.clone(), ..BuildSpec::default() }, Some(dockerfile))
         }
     };

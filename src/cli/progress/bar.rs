@@ -11,7 +11,7 @@ use crate::cli::bytes::size;
 use crate::cli::style::Style;
 use crate::spec::text::shown;
 
-use super::{Change, Painter, QUIET_START, Task, Tasks, rate, warning};
+use super::{Change, Painter, QUIET_START, Task, Tasks, output, rate, warning};
 
 /// The screen is drawn at most this often.
 const EVERY: Duration = Duration::from_millis(100);
@@ -70,9 +70,14 @@ impl<F: Fn() -> Space> Bars<F> {
 
 impl<F: Fn() -> Space + Send> Painter for Bars<F> {
     fn paint(&mut self, now: Duration, change: &Change<'_>, tasks: &Tasks) -> String {
-        if let Change::Warning(message) = change {
+        let told = match change {
+            Change::Warning(message) => Some(warning(message, self.style)),
+            Change::Output(label, line) => Some(output(label, line)),
+            Change::Started(_) | Change::Advanced(_) | Change::Finished(_) => None,
+        };
+        if let Some(told) = told {
             let had_bars = self.lines > 0;
-            let text = self.erased() + &warning(message, self.style);
+            let text = self.erased() + &told;
             return if had_bars { text + &self.draw(now, tasks) } else { text };
         }
         let due = self.drawn_at.is_none_or(|drawn| now.saturating_sub(drawn) >= EVERY);

@@ -1,7 +1,7 @@
 //! Progress for programs: one JSON object per line.
 //!
 //! `{"type":"started","task":1,"label":"…","total":123}`, `{"type":"progress","task":1,"bytes":45}`, `{"type":"finished","task":1,"bytes":123}`,
-//! `{"type":"warning","message":"…"}`. Bytes are those since the start of the task; an unknown total is null.
+//! `{"type":"output","label":"…","line":"…"}`, `{"type":"warning","message":"…"}`. Bytes are those since the start of the task; an unknown total is null.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,6 +19,7 @@ enum Line<'a> {
     Started { task: u64, label: &'a str, total: Option<u64> },
     Progress { task: u64, bytes: u64 },
     Finished { task: u64, bytes: u64 },
+    Output { label: &'a str, line: &'a str },
     Warning { message: &'a str },
 }
 
@@ -48,6 +49,7 @@ impl Painter for Json {
                 self.told.remove(&task.id);
                 Line::Finished { task: task.id, bytes: task.done }
             }
+            Change::Output(label, line) => Line::Output { label, line },
             Change::Warning(message) => Line::Warning { message },
         };
         // Strings and numbers always serialise.

@@ -8,7 +8,7 @@ use crate::cli::bytes::size;
 use crate::cli::style::Style;
 use crate::spec::text::shown;
 
-use super::{Change, Painter, QUIET_START, Task, Tasks, warning};
+use super::{Change, Painter, QUIET_START, Task, Tasks, output, warning};
 
 /// A running task is told of at most this often.
 const EVERY: Duration = Duration::from_secs(1);
@@ -46,6 +46,7 @@ impl Plain {
                 self.told.remove(&task.id);
                 finished(task, now)
             }
+            Change::Output(label, line) => output(label, line),
             Change::Warning(_) => String::new(),
         }
     }
@@ -58,7 +59,8 @@ impl Painter for Plain {
         }
         let line = self.line(now, change);
         self.held_back.push_str(&line);
-        if now < QUIET_START { String::new() } else { std::mem::take(&mut self.held_back) }
+        // What a program says is told at once.
+        if now < QUIET_START && !matches!(change, Change::Output(..)) { String::new() } else { std::mem::take(&mut self.held_back) }
     }
 }
 

@@ -85,6 +85,18 @@ fn an_operation_of_a_quarter_second_draws_nothing_but_warnings() {
 }
 
 #[test]
+fn lines_of_programs_are_told_at_once() {
+    for stage in [Stage::plain(), Stage::bars()] {
+        stage.at(1).start(1, "step", None);
+        stage.progress.observe(Event::Output { label: "[1/2]".into(), line: "a\u{7}".into() });
+        assert_eq!(stage.seen(), "[1/2] a\\u{7}\n");
+    }
+    let stage = Stage::new(json::Json::default());
+    stage.progress.observe(Event::Output { label: "[1/2]".into(), line: "a".into() });
+    assert_eq!(stage.seen(), "{\"type\":\"output\",\"label\":\"[1/2]\",\"line\":\"a\"}\n");
+}
+
+#[test]
 fn plain_tells_of_the_quiet_start_later_and_of_a_task_once_a_second() {
     let stage = Stage::plain();
     stage.start(1, "config", None);

@@ -9,6 +9,8 @@ use super::{BuildRequest, LayerPlanReport, LayerReport, PlatformPlanReport, laye
 use crate::build::base::{BaseLayer, BaseOrigin, PlatformBase};
 use crate::build::dockerfile::execute::{self, Built, Engine};
 use crate::build::dockerfile::parse::Severity;
+#[cfg(feature = "run")]
+use crate::build::dockerfile::plan::Action;
 use crate::build::dockerfile::plan::{self, Plan, StageBase};
 use crate::build::dockerfile::spec::DockerfileSpec;
 use crate::build::place::{At, Place};
@@ -30,6 +32,18 @@ pub(super) fn plan(run: &Run, spec: &DockerfileSpec, platforms: &[Platform], opt
         }
     }
     Ok(plan)
+}
+
+/// Whether a build runs programs. Fails as planning does.
+#[cfg(feature = "run")]
+pub fn runs_programs(run: &Run, request: &BuildRequest) -> Result<bool> {
+    let Some(spec) = &request.dockerfile else { return Ok(false) };
+    let platforms = match request.spec.platforms.as_slice() {
+        [] => std::slice::from_ref(&request.host),
+        given => given,
+    };
+    let plan = plan::plan(run, spec, platforms, &request.options)?;
+    Ok(plan.stages.iter().flat_map(|stage| &stage.steps).any(|step| matches!(step.action, Action::Run(_))))
 }
 
 /// The platforms and the steps that a plan has.

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::build::dockerfile::parse::parse;
 use crate::build::dockerfile::plan::{self, Action, CopyPlan};
-use crate::build::dockerfile::spec::DockerfileSpec;
+use crate::build::dockerfile::spec::{DockerfileSpec, MachineSpec};
 use crate::spec::Platform;
 use crate::store::layout::Options;
 
@@ -95,6 +95,7 @@ fn write(root: &Path, written: &str) {
 
 fn planned(run: &Run, instruction: &str) -> CopyPlan {
     let spec = DockerfileSpec {
+        name: "Dockerfile".into(),
         file: parse("Dockerfile", &format!("FROM scratch\nFROM scratch\nWORKDIR /work\n{instruction}")).expect("valid"),
         text: String::new(),
         context: ".".into(),
@@ -104,6 +105,7 @@ fn planned(run: &Run, instruction: &str) -> CopyPlan {
         bases: Vec::new(),
         contexts: Vec::new(),
         host: Platform::new("linux", "amd64", ""),
+        machine: MachineSpec::default(),
     };
     let plan = plan::plan(run, &spec, std::slice::from_ref(&spec.host), &Options::default()).expect("planned");
     match plan.stages.last().and_then(|stage| stage.steps.last()).map(|step| step.action.clone()) {

@@ -200,6 +200,11 @@ fn known(word: Span<'_>) -> Result<String> {
 }
 
 /// Whether words like `<<EOF` announce lines to come.
+/// Whether text is a word that announces a here-document, and nothing else.
+pub(crate) fn is_document(text: &str) -> bool {
+    document::announced(text.trim()).is_some()
+}
+
 fn takes_documents(name: &str, rest: Span<'_>) -> bool {
     let (name, rest) = match name {
         "onbuild" => {

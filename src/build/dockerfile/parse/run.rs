@@ -8,7 +8,7 @@ use crate::error::{ErrorKind, Result};
 use crate::spec::text;
 
 /// The keys of mounts, and the kinds that have them.
-const KEYS: [(&str, &[MountKind]); 18] = {
+const KEYS: [(&str, &[MountKind]); 19] = {
     use MountKind::{Bind, Cache, Secret, Ssh, Tmpfs};
     const ALL: &[MountKind] = &[Bind, Cache, Tmpfs, Secret, Ssh];
     [
@@ -26,6 +26,7 @@ const KEYS: [(&str, &[MountKind]); 18] = {
         ("id", &[Cache, Secret, Ssh]),
         ("sharing", &[Cache]),
         ("size", &[Tmpfs]),
+        ("env", &[Secret]),
         ("required", &[Secret, Ssh]),
         ("mode", &[Cache, Secret, Ssh]),
         ("uid", &[Cache, Secret, Ssh]),
@@ -83,8 +84,8 @@ fn kind(written: &At<String>, name: &str) -> Result<MountKind> {
 }
 
 fn check(written: &At<String>, kind: MountKind, key: &str, value: Option<&str>) -> Result<()> {
-    const NAMES: [&str; 18] = {
-        let mut names = [""; 18];
+    const NAMES: [&str; 19] = {
+        let mut names = [""; 19];
         let mut at = 0;
         while at < names.len() {
             names[at] = KEYS[at].0;

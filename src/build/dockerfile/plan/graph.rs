@@ -97,7 +97,7 @@ impl Planner<'_> {
                 value.clone_from(given);
             }
         }
-        let mut given = Given { lexer: Lexer::new(self.spec.file.directives.escape), build_args, globals };
+        let mut given = Given { network: self.spec.machine.network, lexer: Lexer::new(self.spec.file.directives.escape), build_args, globals };
         let mut remarks = Vec::new();
         given.declare(&self.spec.file.args, &mut remarks)?;
         self.remark(remarks);

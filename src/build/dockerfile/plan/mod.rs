@@ -8,7 +8,9 @@ mod copy;
 mod from;
 mod go;
 mod graph;
+mod mount;
 mod port;
+mod run;
 mod scope;
 mod settings;
 mod signal;
@@ -21,6 +23,9 @@ use std::sync::Arc;
 
 pub(crate) use automatic::EPOCH;
 pub use copy::{CopyPlan, DocumentPlan};
+#[cfg(feature = "run")]
+pub(crate) use run::SCRIPTS;
+pub use run::{BindPlan, CachePlan, MountPlan, MountedPlan, RunPlan, SecretPlan, SharedBy, SocketPlan, Writable};
 
 use super::bases::BaseImage;
 use super::instruction::Remark;
@@ -98,6 +103,8 @@ pub struct StepPlan {
 pub enum Action {
     /// Copies files.
     Copy(Box<CopyPlan>),
+    /// Runs a command.
+    Run(Box<RunPlan>),
     /// Makes a directory, where there is none.
     Directory {
         /// The directory, absolute.
@@ -124,8 +131,13 @@ pub fn plan(run: &Run, spec: &DockerfileSpec, platforms: &[Platform], options: &
 }
 
 impl Plan {
-    /// What a step is called: its stage, its number, its platform where others have such a step too, and the instruction.
+    /// What a step is called: [`Plan::prefix`], and the instruction.
     pub fn label(&self, stage: usize, step: usize) -> String {
+        format!("{} {}", self.prefix(stage, step), shortened(&self.stages[stage].steps[step].written))
+    }
+
+    /// The stage of a step, its number, and its platform where there are several.
+    pub fn prefix(&self, stage: usize, step: usize) -> String {
         let plan = &self.stages[stage];
         let mut parts = Vec::new();
         if self.stages.iter().any(|other| other.platform != plan.platform) {
@@ -135,7 +147,7 @@ impl Plan {
             parts.push(plan.name.clone());
         }
         parts.push(format!("{}/{}", step + 1, plan.steps.len()));
-        format!("[{}] {}", parts.join(" "), shortened(&plan.steps[step].written))
+        format!("[{}]", parts.join(" "))
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::build::dockerfile::expand::{Expanded, Lexer, Variables};
 use crate::build::dockerfile::instruction::{ArgSpec, Remark};
+use crate::build::dockerfile::spec::Network;
 use crate::build::place::At;
 use crate::error::Result;
 use crate::spec::text;
@@ -12,6 +13,8 @@ use crate::spec::text;
 #[derive(Clone, Debug)]
 pub(super) struct Given {
     pub(super) lexer: Lexer,
+    /// What network steps have that do not say.
+    pub(super) network: Network,
     /// What the call says of arguments.
     pub(super) build_args: HashMap<String, String>,
     /// Automatic arguments, and those before the first stage.

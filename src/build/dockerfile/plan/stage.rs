@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::graph::Planner;
 use super::scope::{Given, Scope};
 use super::settings::Settings;
-use super::{Action, SourceId, StageBase, StagePlan, StepPlan, copy};
+use super::{Action, SourceId, StageBase, StagePlan, StepPlan, copy, run};
 use crate::build::dockerfile::bases::BaseImage;
 use crate::build::dockerfile::instruction::{CopySpec, Instruction, Kind, Mode, Paths, Remark, Verb};
 use crate::build::place::{At, Place};
@@ -113,9 +113,13 @@ impl Work {
                 self.directory(instruction, path);
             }
             Kind::Copy(copy) => self.copy(instruction, copy, sources, given, remarks)?,
-            Kind::Run(_) => {
-                let error = instruction.place.error(ErrorKind::Unsupported, "this version of larder builds everything of a Dockerfile but RUN");
-                return Err(error.hint("run it elsewhere, and use the result as a base or copy it from the context"));
+            Kind::Run(_) if cfg!(not(feature = "run")) => {
+                let error = instruction.place.error(ErrorKind::Unsupported, "this larder was built to run no programs");
+                return Err(error.hint("build it with the feature `run`"));
+            }
+            Kind::Run(run) => {
+                let (plan, said) = run::plan(settings, given, run, &sources, remarks)?;
+                self.push(step(instruction, Action::Run(Box::new(plan))), said);
             }
         }
         Ok(())

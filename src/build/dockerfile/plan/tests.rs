@@ -6,9 +6,9 @@ use super::*;
 use crate::build::dockerfile::bases::ContextSource;
 use crate::build::dockerfile::ignore::Ignore;
 use crate::build::dockerfile::parse::parse;
-use crate::build::dockerfile::spec::NamedContext;
+use crate::build::dockerfile::spec::{MachineSpec, NamedContext, Network};
 use crate::build::place::At;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::spec::name::ImageName;
 use crate::spec::{Descriptor, ImageIndex, MediaType};
 use crate::store::layout::Layout;
@@ -59,6 +59,7 @@ impl Case {
         let bases: Vec<At<String>> = self.bases.iter().map(|temp| at(&format!("oci:{}", temp.path().display()))).collect();
         let contexts = self.contexts.iter().map(|(name, source)| NamedContext { name: at(name), source: source.clone(), ignore: Ignore::default() });
         let spec = DockerfileSpec {
+            name: "Dockerfile".into(),
             file: parse("Dockerfile", &self.text)?,
             text: self.text.clone(),
             context: ".".into(),
@@ -68,6 +69,7 @@ impl Case {
             bases,
             contexts: contexts.collect(),
             host: platform("linux/amd64"),
+            machine: MachineSpec::default(),
         };
         let platforms: Vec<Platform> = platforms.iter().map(|text| platform(text)).collect();
         plan(&run, &spec, &platforms, &Options::default())
@@ -349,6 +351,65 @@ EOF
     assert!(stage.history.iter().all(|history| history.entry.comment.as_deref() == Some("buildkit.dockerfile.v0")));
 }
 
+impl StagePlan {
+    fn run(&self, step: usize) -> &RunPlan {
+        match &self.steps[step].action {
+            Action::Run(plan) => plan,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn commands_have_their_environment_and_history_tells_their_arguments() {
+    let text = "FROM scratch\nARG A=1 B\nENV C=$A\nUSER app\nWORKDIR /w\nRUN x $A\nSHELL [\"/bin/bash\", \"-c\"]\nRUN [\"x\", \"$A\"]\nRUN <<EOF\none $A\ntwo\nEOF\n\
+                RUN <<-EOF\n\t#!/bin/x\n\tthree\n\tEOF\nRUN cat <<A - <<B\na\nA\nb\nB\n";
+    let plan = case(text).arg("HTTP_PROXY", "http://proxy").arg("A", "2").plan();
+    let stage = plan.last();
+    assert_eq!(
+        stage.said()[4..],
+        [
+            "RUN |2 A=2 B= /bin/sh -c x $A # buildkit",
+            "SHELL [/bin/bash -c]",
+            "RUN |2 A=2 B= x $A # buildkit",
+            "RUN |2 A=2 B= /bin/bash -c one $A\ntwo\n # buildkit",
+            "RUN |2 A=2 B= /bin/bash -c /dev/pipes/EOF # buildkit",
+            "RUN |2 A=2 B= /bin/bash -c cat <<A - <<B\na\nA\nb\nB # buildkit",
+        ]
+    );
+    let first = stage.run(1);
+    assert_eq!((first.words.join(" "), first.directory.as_str(), first.user.as_str(), first.network), ("/bin/sh -c x $A".into(), "/w", "app", Network::None));
+    let environment: Vec<String> = first.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(environment[1..], ["A=2", "C=2", "HTTP_PROXY=http://proxy"]);
+    assert_eq!(stage.run(2).words, ["x", "$A"]);
+    assert_eq!(stage.run(4).script, Some(DocumentPlan { name: "EOF".into(), content: "#!/bin/x\nthree\n".into() }));
+}
+
+#[test]
+fn mounts_say_what_buildkit_takes_them_for() {
+    let text = "FROM scratch AS one\nFROM scratch\nARG D=x\nWORKDIR /w\nRUN --mount=target=a --mount=type=bind,from=one,source=/s,dst=/b,rw \\\n\
+                --mount=type=cache,target=/c/$D,sharing=locked,mode=0700,uid=7 --mount=type=cache,id=k,target=/d,from=one,ro --mount=type=tmpfs,target=/t,size=2m \\\n\
+                --mount=type=secret,id=s --mount=type=secret,id=s,env=S --mount=type=secret,target=/x/y,required=true --mount=type=ssh go\n";
+    let plan = case(text).plan();
+    let mounts: Vec<&MountedPlan> = plan.last().run(1).mounts.iter().map(|mount| &mount.what).collect();
+    let at = |value: &str| At::new(value.to_owned(), plan.last().run(1).mounts[0].place.clone());
+    let whole = BindPlan { target: "/w/a".into(), from: SourceId::Context, source: at("/"), writable: Writable::No };
+    assert_eq!(mounts[0], &MountedPlan::Bind(whole));
+    assert!(matches!(mounts[1], MountedPlan::Bind(bind) if bind.from == SourceId::Stage(0) && bind.source.value == "/s" && bind.writable == Writable::Yes));
+    let MountedPlan::Cache(cache) = mounts[2] else { panic!("{:?}", mounts[2]) };
+    assert_eq!((cache.target.as_str(), cache.id.as_str(), cache.shared, cache.attributes), ("/c/x", "/c/x", SharedBy::Turns, (0o700, 7, 0)));
+    assert!(matches!(mounts[3], MountedPlan::Cache(cache) if cache.id == "k" && cache.begin.is_some() && cache.writable == Writable::No));
+    assert_eq!(mounts[4], &MountedPlan::Memory { target: "/t".into(), size: Some(2 << 20) });
+    let secret = |target: Option<&str>, variable: Option<&str>, id: &str, required| {
+        let (target, variable) = (target.map(str::to_owned), variable.map(str::to_owned));
+        MountedPlan::Secret(SecretPlan { id: id.into(), target, variable, required, attributes: (0o400, 0, 0) })
+    };
+    assert_eq!(mounts[5], &secret(Some("/run/secrets/s"), None, "s", false));
+    assert_eq!(mounts[6], &secret(None, Some("S"), "s", false));
+    assert_eq!(mounts[7], &secret(Some("/x/y"), None, "y", true));
+    assert_eq!(mounts[8], &MountedPlan::Socket(SocketPlan { id: "default".into(), target: "/run/buildkit/ssh_agent.0".into(), required: false }));
+}
+
 #[test]
 fn an_entry_point_takes_the_arguments_of_the_base_away() {
     let base = json!({"Cmd": ["of base"], "Entrypoint": ["of base"]});
@@ -370,11 +431,16 @@ fn what_cannot_be_is_one_error_at_its_place() {
         ("FROM scratch\nEXPOSE 99999", "Dockerfile:2:8: "),
         ("FROM scratch\nCOPY --chmod=999 a /", "Dockerfile:2:6: `999` is not a mode"),
         ("FROM scratch\nWORKDIR $X", "Dockerfile:2:9: `$X` comes to nothing"),
-        ("FROM scratch\nRUN x", "Dockerfile:2:1: "),
+        ("FROM scratch\nRUN --network=host x", "Dockerfile:2:5: this step asks for the network of the machine"),
+        ("FROM scratch\nRUN --network=other x", "Dockerfile:2:5: `other` is not a network of a step"),
+        ("FROM scratch\nRUN --mount=type=cache x", "Dockerfile:2:5: the mount has no target"),
+        ("FROM scratch\nRUN --mount=type=tmpfs,target=/x,size=1q x", "Dockerfile:2:5: `1q` is no size"),
+        ("FROM scratch\nRUN --mount=type=cache,target=/x,sharing=all x", "Dockerfile:2:5: `all` is no way to share a cache"),
+        ("FROM scratch\nRUN --mount=type=cache,target=/x,mode=999 x", "Dockerfile:2:5: `999` is no mode of a mount"),
+        ("FROM scratch\nRUN --mount=type=secret x", "Dockerfile:2:5: the mount says of no secret"),
+        ("FROM scratch\nRUN --mount=from=nowhere,target=/x x", "Dockerfile:2:5: there is no image `nowhere`"),
     ] {
         let refused = case(text).try_plan(&["linux/amd64"]).expect_err(text);
         assert!(refused.to_string().starts_with(error), "{text}: {refused}");
     }
-    let error = case("FROM scratch\nRUN x").try_plan(&["linux/amd64"]).expect_err("no runtime");
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
