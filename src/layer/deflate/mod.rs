@@ -69,7 +69,7 @@ enum Finders {
 /// Level 6 is made to be a little smaller than `gzip -6` and as fast as that allows, level 2 to be as large as what common builders of images write.
 const LEVELS: [Row; 9] = [
     Row(4, 4, 32, 8, 1, 6),
-    Row(4, 4, 32, 8, 1, 5),
+    Row(4, 4, 40, 6, 1, 5),
     Row(4, 4, 32, 16, 1, 6),
     Row(6, 3, 32, 16, 1, 7),
     Row(9, 4, 32, 16, 1, 7),
