@@ -16,6 +16,14 @@ pub(super) struct Case {
     pub(super) older_arguments: Option<&'static [&'static str]>,
 }
 
+impl Case {
+    /// Whether a step runs something.
+    pub(super) fn runs(&self) -> bool {
+        let mut lines = self.dockerfile.lines();
+        lines.any(|line| line.trim_start().to_lowercase().starts_with("run") || line.starts_with("ONBUILD RUN"))
+    }
+}
+
 const fn case(name: &'static str, context: &'static str, dockerfile: &'static str) -> Case {
     Case { name, context, dockerfile, arguments: &[], older: None, older_arguments: None }
 }
@@ -163,5 +171,51 @@ pub(super) const CASES: &[Case] = &[
     with(
         case("other-file-name", "mkdir sub; echo x >x; printf 'FROM localhost/base:1\\nCOPY x /x\\n' >sub/Own.Dockerfile", "FROM scratch\nCOPY x /wrong\n"),
         &["-f", "sub/Own.Dockerfile"],
+    ),
+    // RUN.
+    case("run-shell", "", "FROM localhost/base:1\nRUN echo made >/made && mkdir -p /x/y && touch /x/y/z\nRUN echo again >>/made\n"),
+    case("run-exec", "", "FROM localhost/base:1\nRUN [\"/bin/touch\", \"/a file\"]\nRUN [\"mkdir\", \"/by-path\"]\n"),
+    case(
+        "run-removes",
+        "",
+        "FROM localhost/base:1\nRUN rm /data/base.txt && rm -r /data/deep && mkdir /data/deep && touch /data/deep/new\nRUN rm -r /usr/share\n",
+    ),
+    case("run-metadata", "", "FROM localhost/base:1\nRUN chmod 640 /data/base.txt && chown app:staff /data/deep && chmod u+s /home/app\n"),
+    case("run-links", "", "FROM localhost/base:1\nRUN ln /data/base.txt /hard && ln -s nowhere /dangling && mv /data/deep /moved\n"),
+    case("run-env-and-workdir", "", "FROM localhost/base:1\nENV A=1\nARG B=2\nWORKDIR /w\nRUN echo $A $B $FROM_BASE >out; pwd >>out; echo ${HOME} >>out\n"),
+    case("run-as-user", "", "FROM localhost/base:1\nUSER app\nWORKDIR /home/app\nRUN id >who; touch mine\nUSER 1234:50\nRUN id >/tmp/who\n"),
+    case("run-shell-changed", "", "FROM localhost/base:1\nSHELL [\"/bin/sh\", \"-xc\"]\nRUN echo $0 $- >/shell\n"),
+    case(
+        "run-after-copy",
+        FILES,
+        "FROM localhost/base:1\nCOPY dir /dir\nRUN cat /dir/one >/one && rm /dir/sub/two && mv /dir/.hidden /dir/seen\nCOPY a.txt /dir/sub/\nRUN ls -a /dir/sub >/listing\n",
+    ),
+    case(
+        "run-in-stage",
+        FILES,
+        "FROM localhost/base:1 AS build\nCOPY a.txt /src/\nRUN cat /src/a.txt /src/a.txt >/twice && chmod 700 /twice\nFROM localhost/base:1\nCOPY --from=build --chown=9:9 /twice /twice\nRUN test -x /twice\n",
+    ),
+    older(
+        case("run-here-document", "", "FROM localhost/base:1\nRUN <<EOF\necho one >/one\necho two >/two\nEOF\n"),
+        "FROM localhost/base:1\nRUN echo one >/one; echo two >/two\n",
+    ),
+    case(
+        "run-mount-bind",
+        FILES,
+        "FROM localhost/base:1 AS one\nCOPY b.txt /b\nFROM localhost/base:1\nRUN --mount=type=bind,target=/in cat /in/a.txt >/a\nRUN --mount=type=bind,from=one,source=/b,target=/mnt/b cat /mnt/b >/b && rm -rf /mnt 2>/dev/null; true\nRUN rm -rf /mnt /in\n",
+    ),
+    case(
+        "run-mount-tmpfs",
+        "",
+        "FROM localhost/base:1\nRUN --mount=type=tmpfs,target=/scratch echo x >/scratch/x && cp /scratch/x /kept\nRUN rm -rf /scratch\n",
+    ),
+    with(
+        case("run-mount-secret", "echo swordfish >s", "FROM localhost/base:1\nRUN --mount=type=secret,id=word cat /run/secrets/word | wc -c >/length\n"),
+        &["--secret", "id=word,src=s"],
+    ),
+    case(
+        "onbuild-triggers",
+        FILES,
+        "FROM localhost/base:1 AS parent\nONBUILD COPY a.txt /triggered\nONBUILD RUN cat /triggered >/ran\nONBUILD ENV T=1\nFROM parent\nCOPY b.txt /b\n",
     ),
 ];
