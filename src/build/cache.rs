@@ -11,22 +11,29 @@
 //! DIR/v1/content/             an image layout with the layers that steps of Dockerfiles made; other layers are where they were built into
 //! ```
 
+mod chunks;
+mod kept;
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+pub use kept::{BUILDS_KEEP, Entry, EntryForm, Kept, Pruned, Wanted};
+
 use super::recipe::Recipe;
 use crate::error::Result;
+use crate::exec::Run;
 use crate::fsio::durable;
 use crate::layer::Layer;
-use crate::layer::reuse::{ChunkKey, ChunkRecord, Reuse};
+use crate::layer::reuse::{ChunkRecord, Reuse};
 use crate::spec::{Descriptor, DiffId};
 use crate::store::layout::{Layout, Options};
 
-/// Above this the oldest entries go. An entry is a few hundred bytes; the chunks of a layer of 1 GB take about 100 KB.
+/// Above this the oldest notes go. An entry is a few hundred bytes; the chunks of a layer of 1 GB take about 100 KB.
 const MAX_BYTES: u64 = 128 << 20;
 
 /// A layer remembers the layouts that hold it, the newest first.
@@ -56,6 +63,9 @@ pub struct Remembered {
     pub diff_id: DiffId,
     /// Length of its tar.
     pub uncompressed: u64,
+    /// What a person knows it by.
+    #[serde(default)]
+    label: String,
     /// Layouts that have held the blob, newest first.
     layouts: Vec<PathBuf>,
 }
@@ -81,28 +91,44 @@ impl Cache {
         serde_json::from_slice(&std::fs::read(self.layer_path(recipe)).ok()?).ok()
     }
 
-    /// Remembers a layer that `layout` holds now. Failing to is no failure of the build, and the caller may tell it as a warning.
-    pub fn keep_layer(&self, recipe: &Recipe, layer: &Layer, layout: &Path) -> Result<()> {
+    /// Remembers a layer that `layout` holds now and that a person knows by `label`. Failing to is no failure of the build, and the caller may tell it as a warning.
+    pub fn keep_layer(&self, recipe: &Recipe, label: &str, layer: &Layer, layout: &Path) -> Result<()> {
         let mut layouts = vec![layout.to_owned()];
         if let Some(known) = self.layer(recipe) {
             layouts.extend(known.layouts.into_iter().filter(|known| known != layout));
         }
         layouts.truncate(MAX_LAYOUTS);
-        let remembered = Remembered { descriptor: layer.descriptor.clone(), diff_id: layer.diff_id.clone(), uncompressed: layer.uncompressed, layouts };
+        let remembered = Remembered {
+            descriptor: layer.descriptor.clone(),
+            diff_id: layer.diff_id.clone(),
+            uncompressed: layer.uncompressed,
+            label: label.to_owned(),
+            layouts,
+        };
         let bytes = crate::spec::json::canonical(&remembered)?;
         self.write(&self.layer_path(recipe), &bytes)
     }
 
+    /// Notes that the layer of a recipe was used now. Where that cannot be, it only looks older.
+    pub fn touch(&self, run: &Run, recipe: &Recipe) {
+        let _ = File::options().append(true).open(self.layer_path(recipe)).and_then(|file| file.set_modified((run.clock.0)()));
+    }
+
     /// Adds the chunks of the newest layer of a lineage to `reuse`, as far as its blob is still there.
     pub fn load_chunks(&self, lineage: Lineage, reuse: &Reuse) {
-        if let Some((file, records)) = std::fs::read(self.chunks_path(lineage)).ok().and_then(|bytes| parse_chunks(&bytes)) {
+        if let Some((file, records)) = std::fs::read(self.chunks_path(lineage)).ok().and_then(|bytes| chunks::parse(&bytes)) {
             reuse.add(&file, records);
         }
     }
 
     /// Remembers the chunks of a layer that stands at `blob`.
     pub fn keep_chunks(&self, lineage: Lineage, blob: &Path, chunks: &[ChunkRecord]) -> Result<()> {
-        self.write(&self.chunks_path(lineage), &write_chunks(blob, chunks))
+        self.write(&self.chunks_path(lineage), &chunks::write(blob, chunks))
+    }
+
+    /// The directory, as errors and reports show it.
+    pub fn shown(&self) -> String {
+        crate::spec::text::path(self.root.parent().unwrap_or(&self.root)).into_owned()
     }
 
     /// Where the layout is that holds the layers of steps.
@@ -111,7 +137,6 @@ impl Cache {
     }
 
     /// The directory of what steps that run a program keep for their like.
-    #[cfg(feature = "run")]
     pub fn mounts(&self) -> PathBuf {
         self.root.join("mounts")
     }
@@ -126,7 +151,7 @@ impl Cache {
         self.write(&self.root.join(folder).join(name), bytes)
     }
 
-    /// Deletes the oldest entries once the cache has grown over its bound. What cannot be deleted stays.
+    /// Deletes the oldest notes once they have grown over their bound. What cannot be deleted stays.
     pub fn trim(&self) {
         let mut entries: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
         for folder in ["layers", "chunks", "listings"] {
@@ -190,73 +215,4 @@ impl Remembered {
 
 fn hex(bytes: &[u8; 32]) -> String {
     blake3::Hash::from_bytes(*bytes).to_hex().to_string()
-}
-
-/// Magic and version of a chunk table.
-const MAGIC: &[u8; 8] = b"larder-1";
-const RECORD: usize = 32 + 8 + 4 + 4 + 16;
-
-/// Magic, length of the blob's path, path, records, check sum of all that.
-fn write_chunks(blob: &Path, chunks: &[ChunkRecord]) -> Vec<u8> {
-    use std::os::unix::ffi::OsStrExt;
-    let path = blob.as_os_str().as_bytes();
-    let mut out = Vec::with_capacity(MAGIC.len() + 8 + path.len() + chunks.len() * RECORD + 32);
-    out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&(path.len() as u64).to_le_bytes());
-    out.extend_from_slice(path);
-    for chunk in chunks {
-        out.extend_from_slice(&chunk.key.0);
-        out.extend_from_slice(&chunk.offset.to_le_bytes());
-        out.extend_from_slice(&chunk.length.to_le_bytes());
-        out.extend_from_slice(&chunk.crc.to_le_bytes());
-        out.extend_from_slice(&chunk.check);
-    }
-    let check = blake3::hash(&out);
-    out.extend_from_slice(check.as_bytes());
-    out
-}
-
-fn parse_chunks(bytes: &[u8]) -> Option<(Arc<File>, Vec<ChunkRecord>)> {
-    use std::os::unix::ffi::OsStrExt;
-    let (body, check) = bytes.split_last_chunk::<32>()?;
-    if blake3::hash(body).as_bytes() != check {
-        return None;
-    }
-    let body = body.strip_prefix(MAGIC)?;
-    let (length, body) = body.split_first_chunk::<8>()?;
-    let (path, body) = body.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-    let file = crate::fsio::regular::open_path(Path::new(std::ffi::OsStr::from_bytes(path))).ok()?.file;
-    let record = |bytes: &[u8]| {
-        let (key, rest) = bytes.split_first_chunk::<32>()?;
-        let (offset, rest) = rest.split_first_chunk::<8>()?;
-        let (length, rest) = rest.split_first_chunk::<4>()?;
-        let (crc, rest) = rest.split_first_chunk::<4>()?;
-        Some(ChunkRecord {
-            key: ChunkKey(*key),
-            offset: u64::from_le_bytes(*offset),
-            length: u32::from_le_bytes(*length),
-            crc: u32::from_le_bytes(*crc),
-            check: rest.try_into().ok()?,
-        })
-    };
-    let records = body.chunks_exact(RECORD).map(record).collect::<Option<Vec<_>>>()?;
-    Some((Arc::new(file), records))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chunk_tables_round_trip_and_damage_is_noticed() {
-        let directory = tempfile::tempdir().expect("temporary directory");
-        let blob = directory.path().join("blob");
-        std::fs::write(&blob, b"x").expect("write");
-        let record = |n: u8| ChunkRecord { key: ChunkKey([n; 32]), offset: u64::from(n), length: 7, crc: 9, check: [n; 16] };
-        let mut bytes = write_chunks(&blob, &[record(1), record(2)]);
-        assert_eq!(parse_chunks(&bytes).expect("valid").1, [record(1), record(2)]);
-        bytes[40] ^= 1;
-        assert!(parse_chunks(&bytes).is_none());
-        assert!(parse_chunks(b"").is_none());
-    }
 }

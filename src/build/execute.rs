@@ -118,7 +118,7 @@ fn obtain(
     let settled = settle(run, &plan.recipe);
     let layer = make(run, plan, build.codec, reuse, layout)?;
     if let Some(cache) = cache {
-        remember(run, (&plan.recipe, plan.lineage), cache, layout, &layer, settled);
+        remember(run, (named, plan.lineage), cache, layout, &layer, settled);
     }
     Ok(BuiltLayer { layer, origin: Origin::Built })
 }
@@ -171,10 +171,10 @@ pub(super) fn settle(run: &Run, recipe: &Recipe) -> Settled {
 }
 
 /// Remembers a layer, and its chunks for the next version of it.
-pub(super) fn remember(run: &Run, (recipe, lineage): (&Recipe, Lineage), cache: &Cache, layout: &Layout, layer: &Layer, settled: Settled) {
+pub(super) fn remember(run: &Run, (of, lineage): (Named<'_>, Lineage), cache: &Cache, layout: &Layout, layer: &Layer, settled: Settled) {
     let root = takeover::absolute(layout.path());
     let blob = root.join("blobs").join(layer.descriptor.digest.algorithm().as_str()).join(layer.descriptor.digest.encoded());
-    let kept = if settled == Settled::Yes { cache.keep_layer(recipe, layer, &root) } else { Ok(()) };
+    let kept = if settled == Settled::Yes { cache.keep_layer(of.recipe, of.label, layer, &root) } else { Ok(()) };
     if let Err(error) = kept.and_then(|()| cache.keep_chunks(lineage, &blob, &layer.chunks)) {
         run.events.warn(format!("cannot keep the layer cache: {error}"));
     }

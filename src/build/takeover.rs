@@ -42,6 +42,7 @@ pub(super) fn base_layers(run: &Run, plan: &BuildPlan, layout: &Layout) -> Resul
 pub(super) fn cached(run: &Run, layer: Named<'_>, cache: &Cache, layout: &Layout, options: &Options) -> Result<Option<Layer>> {
     let Some(known) = cache.layer(layer.recipe) else { return Ok(None) };
     if layout.has(&known.descriptor)? {
+        cache.touch(run, layer.recipe);
         run.events.start(layer.label, Some(layer.bytes)).advance(layer.bytes);
         return Ok(Some(known.layer()));
     }
@@ -49,7 +50,7 @@ pub(super) fn cached(run: &Run, layer: Named<'_>, cache: &Cache, layout: &Layout
         return Ok(None);
     }
     // The next build looks here first; if this cannot be remembered, it looks where this one did.
-    let _ = cache.keep_layer(layer.recipe, &known.layer(), &absolute(layout.path()));
+    let _ = cache.keep_layer(layer.recipe, layer.label, &known.layer(), &absolute(layout.path()));
     Ok(Some(known.layer()))
 }
 

@@ -3,6 +3,7 @@
 //! Only here are the engines below combined. A report is plain data that serialises by itself; nothing is printed.
 
 pub mod build;
+pub mod cache;
 pub mod cat;
 pub mod copy;
 pub mod diff;

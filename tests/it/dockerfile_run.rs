@@ -206,6 +206,42 @@ fn caches_outlive_the_build() {
 }
 
 #[test]
+fn a_step_may_have_a_cache_twice_and_two_steps_may_have_two_in_any_order() {
+    let mount = |id: &str, target: &str| format!("--mount=type=cache,id={id},target={target},sharing=locked");
+    let (ab, ba) = (format!("{} {}", mount("a", "/a"), mount("b", "/b")), format!("{} {}", mount("b", "/b"), mount("a", "/a")));
+    let twice = format!("{} {}", mount("a", "/x"), mount("a", "/y"));
+    let Some(kitchen) = kitchen(&format!(
+        "FROM shell:1 AS one\nRUN {ab} echo 1 > /a/1 && sleep 1\nFROM shell:1 AS two\nRUN {ba} echo 2 > /b/2 && sleep 1\nFROM shell:1\nCOPY --from=one /etc /1\nCOPY --from=two /etc /2\nRUN {twice} echo new > /x/f && cat /y/f /y/1 > /f\n"
+    )) else {
+        return;
+    };
+    assert_eq!(kitchen.image(&["--base", &kitchen.bases(), "--jobs", "2"]).read("f"), "new\n1\n");
+}
+
+#[test]
+fn a_cache_is_pruned_beside_builds_that_run() {
+    let Some(kitchen) = kitchen("FROM shell:1\nRUN --mount=type=cache,target=/c echo ready > /c/ready; sleep 300\n") else { return };
+    let place = kitchen.path("cache").to_str().expect("UTF-8").to_owned();
+    let output = oci(&kitchen.out());
+    let mut command = kitchen.command(&["--base", &kitchen.bases(), "--platform", "linux/amd64", "-t", "app:1", "-o", &output]);
+    let mut larder = Companion::start(command.stderr(Stdio::piped()));
+    let is_ready = || fs::read_dir(kitchen.path("cache/v1/mounts")).into_iter().flatten().flatten().any(|entry| entry.path().join("ready").exists());
+    larder.wait_until("the step runs", |_| is_ready());
+    let refused = crate::support::image::ran(&["cache", "prune", "--all", "--cache-dir", &place, "--lock-timeout", "0s"]);
+    assert_eq!(refused.code, Some(5), "{refused:?}");
+    assert!(refused.stderr.contains("builds are using the cache"), "{refused:?}");
+    assert!(is_ready());
+    larder.signal(Signal::TERM);
+    larder.ends();
+    let pruned = crate::support::image::json(&["cache", "prune", "--all", "--cache-dir", &place]);
+    let mounts: Vec<_> = pruned["removed"].as_array().expect("a list").iter().filter(|entry| entry["type"] == "mount").collect();
+    assert_eq!((mounts.len(), &mounts[0]["label"]), (1, &json!("/c")));
+    assert_eq!(fs::read_dir(kitchen.path("cache/v1/mounts")).expect("listed").count(), 0);
+    kitchen.file("Dockerfile", "FROM shell:1\nRUN --mount=type=cache,target=/c ls /c > /list; echo x > /c/x\n");
+    assert_eq!(kitchen.image(&["--base", &kitchen.bases()]).read("list"), "");
+}
+
+#[test]
 fn a_command_that_fails_is_shown_as_a_compiler_would() {
     let Some(kitchen) = kitchen("FROM shell:1\nCOPY a /a\nRUN echo first; \\\n    echo what is wrong >&2; \\\n    exit 3\n") else { return };
     kitchen.file("a", "a");

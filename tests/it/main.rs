@@ -13,6 +13,7 @@ mod build;
 mod build_paths;
 mod build_refused;
 mod build_takeover;
+mod cache;
 mod cat;
 mod cli;
 mod concurrency;

@@ -169,7 +169,7 @@ impl State<'_> {
             let layer = builder::build(engine.run, label, &items, engine.codec, Some(&self.shared.reuse), writer)?;
             change.check_still()?;
             if let Some(cache) = engine.cache {
-                remember(engine.run, (&change.recipe, change.lineage), cache, engine.work, &layer, settled);
+                remember(engine.run, (Named { label, bytes: 0, recipe: &change.recipe }, change.lineage), cache, engine.work, &layer, settled);
             }
             Ok(BuiltLayer { layer, origin: Origin::Built })
         });

@@ -5,6 +5,7 @@
 //! it failed, it returns an [`Ending`].
 
 mod build;
+mod cache;
 mod cat;
 mod copy;
 mod diff;
@@ -58,6 +59,7 @@ commands! {
     Diff => diff,
     Verify => verify,
     Gc => gc,
+    Cache => cache,
     #[cfg(feature = "sync")]
     Sync => sync,
 }

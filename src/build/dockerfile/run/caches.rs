@@ -46,28 +46,41 @@ pub(super) fn take(run: &Run, all: &Path, plan: &CachePlan, begin: impl Fn(&Path
     let dir = Dir::open(all)?;
     let hash = blake3::hash(plan.id.as_bytes()).to_hex();
     let mut patience = Patience::new(Duration::MAX, run.cancel.clone());
-    let first = format!("{}-0", &hash[..32]);
-    let (name, lock) = match plan.shared {
+    loop {
+        run.cancel.check()?;
+        let (name, lock) = lock(all, &hash[..32], plan, &mut patience)?;
+        // A cache that was removed meanwhile took its lock file along.
+        if !lock.is_of(&dir, Path::new(&lock_name(&name)))? {
+            continue;
+        }
+        if !all.join(&name).is_dir() {
+            // One of those who come first makes it.
+            let alone = Lock::exclusive(lock.file().try_clone().at("open", all)?, all, &mut patience)?;
+            if alone.is_of(&dir, Path::new(&lock_name(&name)))? {
+                make(&dir, &name, plan, &begin)?;
+            }
+            continue;
+        }
+        // The time of the last use. Where it cannot be set, the cache only looks older.
+        let _ = lock.file().set_modified((run.clock.0)());
+        return Ok(Held { path: all.join(name), _lock: Some(lock) });
+    }
+}
+
+/// Holds the cache, as it is to be shared.
+fn lock(all: &Path, hash: &str, plan: &CachePlan, patience: &mut Patience) -> Result<(String, Lock)> {
+    let first = format!("{hash}-0");
+    match plan.shared {
         SharedBy::Turns => {
             let (file, path) = lock_file(all, &first, plan)?;
-            (first, Lock::exclusive(file, &path, &mut patience)?)
+            Ok((first, Lock::exclusive(file, &path, patience)?))
         }
         SharedBy::All => {
             let (file, path) = lock_file(all, &first, plan)?;
-            if !all.join(&first).is_dir() {
-                // One of those who come first makes it.
-                let lock = Lock::exclusive(file.try_clone().at("open", &path)?, &path, &mut patience)?;
-                make(&dir, &first, plan, &begin)?;
-                drop(lock);
-            }
-            (first, Lock::shared(file, &path, &mut patience)?)
+            Ok((first, Lock::shared(file, &path, patience)?))
         }
-        SharedBy::Copies => free_copy(all, &hash[..32], plan)?,
-    };
-    make(&dir, &name, plan, &begin)?;
-    // The time of the last use. Where it cannot be set, the cache only looks older.
-    let _ = lock.file().set_modified((run.clock.0)());
-    Ok(Held { path: all.join(name), _lock: Some(lock) })
+        SharedBy::Copies => free_copy(all, hash, plan),
+    }
 }
 
 /// The first copy that nobody uses.
@@ -83,12 +96,16 @@ fn free_copy(all: &Path, hash: &str, plan: &CachePlan) -> Result<(String, Lock)>
 }
 
 fn lock_file(all: &Path, name: &str, plan: &CachePlan) -> Result<(File, PathBuf)> {
-    let path = all.join(format!("{name}.lock"));
+    let path = all.join(lock_name(name));
     let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path).at("open", &path)?;
     if file.metadata().at("examine", &path)?.len() == 0 {
         file.write_all(plan.id.as_bytes()).at("write", &path)?;
     }
     Ok((file, path))
+}
+
+fn lock_name(name: &str) -> String {
+    format!("{name}.lock")
 }
 
 /// Makes the directory of a cache that is locked, unless it is there.

@@ -86,7 +86,7 @@ impl State<'_> {
                 };
                 let _task = engine.run.events.start(label, None);
                 let mut listener = Listener::new(engine.run, prefix);
-                match workspace.step(&runtime_step, &engine.run.cancel, &mut |_, line| listener.hear(line))? {
+                match workspace.step(&runtime_step, &engine.run.cancel, &mut |stream, line| listener.hear(stream, line))? {
                     Outcome::Done(changes) => changes.upper,
                     Outcome::Failed(failure) => return Err(failed(step, &failure, listener.last())),
                 }
@@ -100,7 +100,7 @@ impl State<'_> {
             let stored = StageLayer { descriptor: layer.descriptor.clone(), diff_id: layer.diff_id.clone(), layout: engine.work.clone() };
             shared.workshop.add(&layers, &stored, lowers, upper);
             if let Some(cache) = engine.cache {
-                remember(engine.run, (&recipe, lineage), cache, engine.work, &layer, settled);
+                remember(engine.run, (named, lineage), cache, engine.work, &layer, settled);
             }
             items = Some(changes.items);
             Ok(BuiltLayer { layer, origin: Origin::Built })

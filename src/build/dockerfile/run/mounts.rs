@@ -1,7 +1,9 @@
 //! What is mounted for a command.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::SCRIPTS;
 use super::caches::{self, Held};
@@ -50,7 +52,7 @@ enum Source {
 /// A mount that is ready, and what must stay for it.
 pub(super) struct Ready {
     pub(super) mount: Mount,
-    _held: Option<Held>,
+    _held: Option<Arc<Held>>,
 }
 
 /// Names and values of variables.
@@ -89,10 +91,11 @@ impl<'a> Mounted<'a> {
         if let Some(script) = &self.plan.script {
             mounts.push(self.script(workspace, script)?);
         }
+        let caches = self.caches(engine, shared, workspace)?;
         for found in &self.all {
             let mount = match &found.plan.what {
                 MountedPlan::Bind(bind) => Some(bound(engine, shared, workspace, bind, &found.source)?),
-                MountedPlan::Cache(cache) => Some(cached(engine, shared, workspace, cache)?),
+                MountedPlan::Cache(cache) => Some(cached(cache, &caches[cache.id.as_str()])),
                 MountedPlan::Memory { target, size } => Some(only(target, Content::Memory { size: *size })),
                 MountedPlan::Secret(secret) => hidden(engine, found.plan, secret, &mut variables)?,
                 MountedPlan::Socket(socket) => match engine.spec.machine.sockets.iter().find(|(name, _)| *name == socket.id) {
@@ -107,6 +110,17 @@ impl<'a> Mounted<'a> {
             mounts.extend(mount);
         }
         Ok((mounts, variables))
+    }
+
+    /// The caches, each once and in the order of their names: a step that has one twice does not wait for itself, nor do two steps for each other.
+    fn caches(&self, engine: &Engine<'_>, shared: &Shared, workspace: &Workspace) -> Result<BTreeMap<&'a str, Arc<Held>>> {
+        let mut wanted: BTreeMap<&str, &CachePlan> = BTreeMap::new();
+        for found in &self.all {
+            if let MountedPlan::Cache(cache) = &found.plan.what {
+                wanted.entry(&cache.id).or_insert(cache);
+            }
+        }
+        wanted.into_iter().map(|(id, cache)| Ok((id, Arc::new(take(engine, shared, workspace, cache)?)))).collect()
     }
 
     fn script(&self, workspace: &Workspace, script: &DocumentPlan) -> Result<Ready> {
@@ -191,7 +205,7 @@ fn bound(engine: &Engine<'_>, shared: &Shared, workspace: &Workspace, bind: &Bin
     Ok(only(&bind.target, Content::Tree { lowers, path, access }))
 }
 
-fn cached(engine: &Engine<'_>, shared: &Shared, workspace: &Workspace, cache: &CachePlan) -> Result<Ready> {
+fn take(engine: &Engine<'_>, shared: &Shared, workspace: &Workspace, cache: &CachePlan) -> Result<Held> {
     let begin = |directory: &PathBuf| match &cache.begin {
         None => Ok(()),
         Some((from, path)) => {
@@ -201,8 +215,8 @@ fn cached(engine: &Engine<'_>, shared: &Shared, workspace: &Workspace, cache: &C
             directory::fill_from(engine.run, &items, COPIED, directory)
         }
     };
-    let held = match engine.cache {
-        Some(known) => caches::take(engine.run, &known.mounts(), cache, begin)?,
+    match engine.cache {
+        Some(known) => caches::take(engine.run, &known.mounts(), cache, begin),
         None => {
             let make = || {
                 let directory = workspace.directory()?;
@@ -211,14 +225,17 @@ fn cached(engine: &Engine<'_>, shared: &Shared, workspace: &Workspace, cache: &C
                 Ok(directory)
             };
             let directory = shared.workshop.directories.get(format!("cache {}", cache.id), make)?;
-            Held::unlocked((*directory).clone())
+            Ok(Held::unlocked((*directory).clone()))
         }
-    };
+    }
+}
+
+fn cached(cache: &CachePlan, held: &Arc<Held>) -> Ready {
     let content = match cache.writable {
         Writable::Yes => Content::Directory(held.path().to_owned()),
         Writable::No => Content::Tree { lowers: vec![held.path().to_owned()], path: "/".to_owned(), access: Access::Read },
     };
-    Ok(Ready { mount: Mount { target: cache.target.clone(), content }, _held: Some(held) })
+    Ready { mount: Mount { target: cache.target.clone(), content }, _held: Some(held.clone()) }
 }
 
 fn hidden(engine: &Engine<'_>, plan: &MountPlan, secret: &SecretPlan, variables: &mut Variables) -> Result<Option<Ready>> {

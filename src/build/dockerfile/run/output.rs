@@ -1,32 +1,35 @@
 //! What a command writes.
 
 use crate::exec::Run;
+use crate::runtime::Stream;
 
 /// Passes lines on.
 pub(super) struct Listener<'a> {
     run: &'a Run,
     prefix: &'a str,
     last: Option<String>,
+    complaint: Option<String>,
 }
 
 impl<'a> Listener<'a> {
     /// Who passes on the lines of the step with this prefix.
     pub(super) fn new(run: &'a Run, prefix: &'a str) -> Self {
-        Listener { run, prefix, last: None }
+        Listener { run, prefix, last: None, complaint: None }
     }
 
     /// Takes a line.
-    pub(super) fn hear(&mut self, line: &[u8]) {
+    pub(super) fn hear(&mut self, stream: Stream, line: &[u8]) {
         let line = visible(line);
         if !line.trim().is_empty() {
-            self.last = Some(line.clone());
+            let last = if stream == Stream::Error { &mut self.complaint } else { &mut self.last };
+            *last = Some(line.clone());
         }
         self.run.events.output(self.prefix, line);
     }
 
-    /// The last line that was not empty.
+    /// The last line that was not empty, on stderr where there was one: which of two streams came last nobody knows.
     pub(super) fn last(self) -> Option<String> {
-        self.last
+        self.complaint.or(self.last)
     }
 }
 
