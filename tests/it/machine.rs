@@ -184,7 +184,9 @@ fn reg_45_nothing_asks_for_a_network() {
     };
     let told = || -> Vec<String> {
         let files = fs::read_dir(&traces).expect("there").map(|entry| entry.expect("an entry").path());
-        files.map(|file| fs::read_to_string(file).expect("strace wrote it")).collect()
+        let said = files.map(|file| fs::read_to_string(file).expect("strace wrote it"));
+        // A thread that ends with its process before it called anything is told of, too.
+        said.map(|said| said.lines().filter(|line| !line.contains("???(")).collect()).collect()
     };
     traced(&binary().join("larder"));
     everything(Command::new("env"), home.path());
