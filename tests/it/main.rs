@@ -50,6 +50,8 @@ mod runtime;
 mod sample;
 mod scripted_server;
 mod squash;
+#[cfg(feature = "sync")]
+mod sync_artifactory;
 mod sync_bulk;
 mod tar_differential;
 mod unpack;

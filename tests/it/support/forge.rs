@@ -80,10 +80,16 @@ impl Forge {
 
     /// Gives a document a tag.
     pub(crate) fn enter(&self, tag: &str, descriptor: &Value) {
-        let mut entry = descriptor.clone();
-        entry["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
+        self.enter_all(vec![(json!({"org.opencontainers.image.ref.name": tag}), descriptor.clone())]);
+    }
+
+    /// Puts entries with these annotations into `index.json`.
+    pub(crate) fn enter_all(&self, entries: Vec<(Value, Value)>) {
         let mut index = super::image::read_index(&self.layout);
-        index["manifests"].as_array_mut().expect("a list").push(entry);
+        for (annotations, mut entry) in entries {
+            entry["annotations"] = annotations;
+            index["manifests"].as_array_mut().expect("a list").push(entry);
+        }
         self.write_index(&index);
     }
 

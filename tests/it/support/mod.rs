@@ -8,12 +8,16 @@ pub(crate) mod authority;
 pub(crate) mod bomb;
 pub(crate) mod bundle;
 pub(crate) mod context;
+#[cfg(feature = "sync")]
+pub(crate) mod desk;
 pub(crate) mod dockerfile;
 pub(crate) mod everything;
 pub(crate) mod foreign;
 pub(crate) mod forge;
 pub(crate) mod http;
 pub(crate) mod image;
+#[cfg(feature = "sync")]
+pub(crate) mod image_set;
 pub(crate) mod layers;
 pub(crate) mod mount;
 pub(crate) mod process;

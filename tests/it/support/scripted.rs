@@ -142,6 +142,12 @@ impl Scripted {
         Scripted { server: Server::start(Arc::clone(&play) as _), play }
     }
 
+    /// Serves plain HTTP on another host.
+    pub(crate) fn start_elsewhere() -> Scripted {
+        let play = Arc::<Play>::default();
+        Scripted { server: Server::start_elsewhere(Arc::clone(&play) as _), play }
+    }
+
     /// Serves HTTPS.
     pub(crate) fn start_tls(identity: &Identity) -> Scripted {
         let play = Arc::<Play>::default();
@@ -159,7 +165,7 @@ impl Scripted {
         self.play.steps.lock().expect("no thread died with it").push(step);
     }
 
-    /// `127.0.0.1:PORT`.
+    /// Address and port, as references have them.
     pub(crate) fn host(&self) -> String {
         self.server.host()
     }

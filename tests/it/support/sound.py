@@ -20,6 +20,7 @@ CONFIGS = {OCI + "config.v1+json", "application/vnd.docker.container.image.v1+js
 DECODERS = {"": ["cat"], "+gzip": ["gzip", "-dc"], ".gzip": ["gzip", "-dc"], "+zstd": ["zstd", "-dc", "--quiet"]}
 ALGORITHMS = {"sha256": 64, "sha512": 128}
 REF_NAME = "org.opencontainers.image.ref.name"
+IMAGE_NAME = "io.containerd.image.name"
 
 findings = []
 
@@ -78,11 +79,15 @@ class Layout:
             finding(f"oci-layout: unexpected content {header}")
         index = parse("index.json", read(os.path.join(self.root, "index.json")))
         self.check_index("index.json", index)
+        full_names = set()
         for entry in index.get("manifests", []):
-            name = entry.get("annotations", {}).get(REF_NAME)
-            if name in self.names:
-                finding(f"index.json: two entries are named {name}")
+            annotations = entry.get("annotations", {})
+            name, full_name = annotations.get(REF_NAME), annotations.get(IMAGE_NAME) or annotations.get(REF_NAME)
+            # Two repositories may have the same tag.
+            if full_name in full_names:
+                finding(f"index.json: two entries are named {full_name}")
             if name is not None:
+                full_names.add(full_name)
                 self.names.append(name)
 
     def check_files(self):

@@ -11,6 +11,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use serde_json::{Value, json};
 
+use super::authority::Identity;
 use super::http::{Answer, Request, Server, Service};
 
 /// Who gives tokens, and for whom.
@@ -42,22 +43,15 @@ struct Desk {
 impl TokenServer {
     /// Knows this user. Who says nothing gets tokens that allow nothing.
     pub(crate) fn start(user: &str, password: &str) -> TokenServer {
-        let pair = rcgen::KeyPair::generate().expect("a key");
-        let certificate = rcgen::CertificateParams::new(vec!["tokens".to_owned()]).expect("a name").self_signed(&pair).expect("a certificate");
-        let random = SystemRandom::new();
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pair.serialized_der(), &random).expect("a key of this kind");
-        let desk = Arc::new(Desk {
-            user: user.into(),
-            password: password.into(),
-            key,
-            chain: STANDARD.encode(certificate.der()),
-            certificate: certificate.pem(),
-            random,
-            asked: Mutex::default(),
-        });
+        let desk = Arc::new(Desk::new(user, password));
         TokenServer { server: Server::start(Arc::clone(&desk) as _), desk }
     }
 
+    /// The same over HTTPS.
+    pub(crate) fn start_tls(user: &str, password: &str, identity: &Identity) -> TokenServer {
+        let desk = Arc::new(Desk::new(user, password));
+        TokenServer { server: Server::start_tls(Arc::clone(&desk) as _, identity), desk }
+    }
     /// Where the registry sends those who come without a token.
     pub(crate) fn realm(&self) -> String {
         format!("{}/token", self.server.url())
@@ -96,6 +90,22 @@ impl Service for Desk {
 }
 
 impl Desk {
+    fn new(user: &str, password: &str) -> Desk {
+        let pair = rcgen::KeyPair::generate().expect("a key");
+        let certificate = rcgen::CertificateParams::new(vec!["tokens".to_owned()]).expect("a name").self_signed(&pair).expect("a certificate");
+        let random = SystemRandom::new();
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pair.serialized_der(), &random).expect("a key of this kind");
+        Desk {
+            user: user.into(),
+            password: password.into(),
+            key,
+            chain: STANDARD.encode(certificate.der()),
+            certificate: certificate.pem(),
+            random,
+            asked: Mutex::default(),
+        }
+    }
+
     fn token(&self, user: &str, access: &[Value]) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         let header = json!({"typ": "JWT", "alg": "ES256", "x5c": [self.chain]});

@@ -139,6 +139,14 @@ impl Setup {
         self
     }
 
+    /// Gives a user another password, which nobody else has.
+    #[must_use]
+    pub(crate) fn password(mut self, user: &str, password: &str) -> Setup {
+        let user = self.users.iter_mut().find(|own| own.name == user).expect("a user");
+        user.password = password.into();
+        self
+    }
+
     #[must_use]
     pub(crate) fn anonymous(mut self, anonymous: Anonymous) -> Setup {
         self.anonymous = anonymous;

@@ -9,6 +9,8 @@ pub(super) struct Site {
     pub(super) repository: String,
     /// `https://host:port` as the client knows it.
     base: String,
+    /// What links begin with: the same, or https where this server believes that there is a proxy before it.
+    told: String,
     /// What stands before `/v2/`.
     prefix: String,
     /// What stands before the image in names.
@@ -34,18 +36,30 @@ pub(super) enum Endpoint {
 impl Site {
     /// `/artifactory/api/docker/<repository>/v2/…`
     pub(super) fn api(base: &str, repository: &str) -> Site {
-        Site { repository: repository.into(), base: base.into(), prefix: format!("/artifactory/api/docker/{repository}"), name_prefix: String::new() }
+        Site {
+            repository: repository.into(),
+            told: base.into(),
+            base: base.into(),
+            prefix: format!("/artifactory/api/docker/{repository}"),
+            name_prefix: String::new(),
+        }
     }
 
     /// `/v2/<repository>/<image>/…`
     pub(super) fn path(base: &str, repository: &str) -> Site {
         let name_prefix = if repository.is_empty() { String::new() } else { format!("{repository}/") };
-        Site { repository: repository.into(), base: base.into(), prefix: String::new(), name_prefix }
+        Site { repository: repository.into(), told: base.into(), base: base.into(), prefix: String::new(), name_prefix }
     }
 
     /// `/v2/<image>/…` on a host or a port of the repository's own.
     pub(super) fn host(base: &str, repository: &str) -> Site {
-        Site { repository: repository.into(), base: base.into(), prefix: String::new(), name_prefix: String::new() }
+        Site { repository: repository.into(), told: base.into(), base: base.into(), prefix: String::new(), name_prefix: String::new() }
+    }
+
+    /// The same with links that begin with https.
+    pub(super) fn believing_in_tls(mut self) -> Site {
+        self.told = self.base.replacen("http://", "https://", 1);
+        self
     }
 
     /// The name of an image as the client knows it.
@@ -55,7 +69,7 @@ impl Site {
 
     /// The link to something of an image.
     pub(super) fn link(&self, image: &str, rest: &str) -> String {
-        format!("{}{}/v2/{}/{rest}", self.base, self.prefix, self.name(image))
+        format!("{}{}/v2/{}/{rest}", self.told, self.prefix, self.name(image))
     }
 
     /// The same without an image and without a host.

@@ -90,7 +90,7 @@ pub(crate) struct Drop {
     pub(crate) method: String,
     /// What the path has in it.
     pub(crate) path: String,
-    /// Behind so many bytes of the body of a request that has one, or of its answer.
+    /// Behind so many bytes of the body of a request that has one, or of its answer. What is shorter comes whole.
     pub(crate) after: u64,
     pub(crate) times: u32,
 }

@@ -81,7 +81,7 @@ impl World {
             return Intake::Refused(answer);
         }
         match &mut self.switches.drop_connection {
-            Some(drop) if length > 0 && drop.hits(head) => {
+            Some(drop) if length > drop.after && drop.hits(head) => {
                 drop.times -= 1;
                 let after = drop.after;
                 // Nobody got an answer.
@@ -94,12 +94,16 @@ impl World {
 
     /// Answers, and writes down that it did. `repository` is that of the port, if it has one.
     pub(super) fn answer(&mut self, request: &Request, repository: Option<&str>) -> Answer {
+        // As a proxy it is the way to itself, whatever the name.
+        if request.method == "CONNECT" {
+            return Answer::new(200);
+        }
         if request.path == "/__log" {
             return Answer::json(200, &self.log.document());
         }
         let answer = self.hindrance(request).unwrap_or_else(|| self.route(request, repository));
         let mut answer = self.finished(request, answer);
-        let drop = self.switches.drop_connection.as_mut().filter(|drop| request.body.is_empty() && drop.hits(request));
+        let drop = self.switches.drop_connection.as_mut().filter(|drop| request.body.is_empty() && drop.hits(request) && answer.body.len() as u64 > drop.after);
         if let Some(drop) = drop {
             drop.times -= 1;
             answer = answer.fault(Fault::CutAt(usize::try_from(drop.after).expect("a length")));
@@ -131,10 +135,7 @@ impl World {
     }
 
     fn route(&mut self, request: &Request, repository: Option<&str>) -> Answer {
-        let mut base = base(request);
-        if self.switches.https_location_on_http && request.header("X-Forwarded-Proto").is_none() {
-            base = base.replacen("http://", "https://", 1);
-        }
+        let base = base(request);
         if let Some(rest) = request.path.strip_prefix("/artifactory/api/docker/") {
             return match rest.split_once('/') {
                 Some(("v2", _)) => errors::generic(400, "Unsupported docker repository request for 'v2'"),
@@ -167,6 +168,8 @@ impl World {
 
     /// The interface of a registry, of one repository.
     fn registry(&mut self, request: &Request, site: &Site, rest: &str) -> Answer {
+        let believes = self.switches.https_location_on_http && request.header("X-Forwarded-Proto").is_none();
+        let site = &if believes { site.clone().believing_in_tls() } else { site.clone() };
         let unsupported = || errors::generic(404, &format!("Unsupported docker v2 repository request for '{}'", site.repository));
         let Some(repository) = self.repository(&site.repository) else { return unsupported() };
         let endpoint = endpoint(rest);

@@ -13,6 +13,12 @@ use crate::support::authority::Identity;
 /// How long a client may say nothing, so that no thread waits for ever.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// Where servers listen.
+const HERE: &str = "127.0.0.1";
+
+/// Where those listen that are to be another host: all of 127.0.0.0/8 is this machine.
+const ELSEWHERE: &str = "127.0.0.2";
+
 /// What a server does.
 pub(crate) trait Service: Send + Sync + 'static {
     /// What is to come of the body of a request whose head is there.
@@ -63,16 +69,21 @@ struct Life {
 impl Server {
     /// Serves plain HTTP.
     pub(crate) fn start(service: Arc<dyn Service>) -> Server {
-        Server::listen(service, None)
+        Server::listen(service, HERE, None)
+    }
+
+    /// Serves plain HTTP at another address of this machine.
+    pub(crate) fn start_elsewhere(service: Arc<dyn Service>) -> Server {
+        Server::listen(service, ELSEWHERE, None)
     }
 
     /// Serves HTTPS with this certificate.
     pub(crate) fn start_tls(service: Arc<dyn Service>, identity: &Identity) -> Server {
-        Server::listen(service, Some(identity.server_config()))
+        Server::listen(service, HERE, Some(identity.server_config()))
     }
 
-    fn listen(service: Arc<dyn Service>, tls: Option<Arc<rustls::ServerConfig>>) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    fn listen(service: Arc<dyn Service>, address: &str, tls: Option<Arc<rustls::ServerConfig>>) -> Server {
+        let listener = TcpListener::bind((address, 0)).expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let scheme = if tls.is_some() { "https" } else { "http" };
         let shared = Arc::new(Shared { service, tls, life: Mutex::default(), ended: Condvar::new() });
