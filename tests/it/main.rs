@@ -53,6 +53,8 @@ mod squash;
 #[cfg(feature = "sync")]
 mod sync_artifactory;
 mod sync_bulk;
+#[cfg(feature = "sync")]
+mod sync_registry;
 mod tar_differential;
 mod unpack;
 mod verify;
