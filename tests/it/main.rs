@@ -54,6 +54,8 @@ mod squash;
 mod sync_artifactory;
 mod sync_bulk;
 #[cfg(feature = "sync")]
+mod sync_hostile;
+#[cfg(feature = "sync")]
 mod sync_registry;
 mod tar_differential;
 mod unpack;
