@@ -57,6 +57,8 @@ mod sync_bulk;
 mod sync_hostile;
 #[cfg(feature = "sync")]
 mod sync_registry;
+#[cfg(feature = "sync")]
+mod sync_secrets;
 mod tar_differential;
 mod unpack;
 mod verify;
