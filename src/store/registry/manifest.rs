@@ -56,13 +56,16 @@ impl Registry {
         // Whoever cannot be asked in this way may do all else.
         call.last = Last::Answer;
         let reply = self.client.call(&self.host, &mut call)?;
-        match reply.status {
-            200 => match self.described(&reply, which)? {
-                Some(descriptor) => Ok(Answer::Found(Box::new(descriptor))),
-                None => Ok(self.get(which)?.map_or(Answer::Absent, |(descriptor, _)| Answer::Found(Box::new(descriptor)))),
-            },
-            404 => Ok(Answer::Absent),
-            _ => Ok(Answer::Refused),
+        let described = match reply.status {
+            200 => self.described(&reply, which)?,
+            404 => return Ok(Answer::Absent),
+            _ => return Ok(Answer::Refused),
+        };
+        // While an answer is held, so is its slot, and asking on would wait for itself.
+        drop(reply);
+        match described {
+            Some(descriptor) => Ok(Answer::Found(Box::new(descriptor))),
+            None => Ok(self.get(which)?.map_or(Answer::Absent, |(descriptor, _)| Answer::Found(Box::new(descriptor)))),
         }
     }
 

@@ -9,7 +9,7 @@ use super::server::Reply;
 use super::*;
 use crate::error::ErrorKind;
 use crate::exec::{Event, Events, Observer};
-use crate::store::registry::{Authorization, HostSettings, Method, Repeat, Rest};
+use crate::store::registry::{Authorization, HostSettings, Method, Repeat, Rest, Which};
 
 const TAGS: &str = r#"{"tags":["1"]}"#;
 
@@ -17,6 +17,25 @@ const TAGS: &str = r#"{"tags":["1"]}"#;
 fn answering(answers: Vec<Reply>) -> Server {
     let count = AtomicUsize::new(0);
     Server::start(move |_| answers.get(count.fetch_add(1, Ordering::SeqCst)).cloned().unwrap_or_else(|| Reply::new(200).body(TAGS)))
+}
+
+/// What answers hold is given back before more is asked for.
+#[test]
+fn one_request_at_a_time_is_enough() {
+    let double = Double::start(Ways::default());
+    let entry = push(&alone(&double.server), b"layer", "1");
+    let state = double.state.clone();
+    // It says of nothing what digest it has, so that it has to be read.
+    let server = Server::start(move |asked| match (asked.method.as_str(), asked.path().contains("/manifests/")) {
+        ("HEAD", true) => Reply::new(200),
+        _ => state.lock().expect("unpoisoned").answer_for_tests(asked),
+    });
+    let defaults = HostSettings { transfers: NonZeroUsize::MIN, ..HostSettings::default() };
+    let registry = repository(&network(Settings { defaults, ..settings() }), &server, "team/app");
+    let (sender, found) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(registry.manifest(Which::Tag("1")).map(|found| found.map(|found| found.digest))));
+    let found = found.recv_timeout(Duration::from_secs(10)).expect("it does not wait for itself").expect("answered");
+    assert_eq!(found, Some(entry.digest));
 }
 
 #[test]
