@@ -89,8 +89,19 @@ impl Registry {
 
     /// Whether a blob is here. A host that does not say counts as not having it.
     pub(super) fn has_blob(&self, descriptor: &Descriptor) -> Result<bool> {
+        self.ask_for_blob(descriptor, Verb::Push)
+    }
+
+    /// Whether a blob can be had here. The host is asked, whatever is known of it: what a manifest refers to need not be there.
+    ///
+    /// Kinds: as of calls.
+    pub fn serves(&self, blob: &Descriptor) -> Result<bool> {
+        self.ask_for_blob(blob, Verb::Pull)
+    }
+
+    fn ask_for_blob(&self, descriptor: &Descriptor, verb: Verb) -> Result<bool> {
         let path = format!("/{}/blobs/{}", self.repository, descriptor.digest);
-        let mut call = Call::new(Method::Head, self.host.url(&path, None), self.access(Verb::Push));
+        let mut call = Call::new(Method::Head, self.host.url(&path, None), self.access(verb));
         call.last = Last::Answer;
         let reply = self.client.call(&self.host, &mut call)?;
         Ok(reply.status == 200 && reply.length().is_none_or(|length| length == descriptor.size))

@@ -265,6 +265,17 @@ fn a_server_that_says_done_and_has_not_done_it_is_found_out() {
 }
 
 #[test]
+fn content_that_a_promotion_left_behind_is_missed() {
+    let script = Script::new(|_| true, |turn| turn > 0);
+    script.promotions(vec![Answer::text(200, "Promotion ended successfully")]);
+    let config = sha256(CONFIG.as_bytes());
+    script.server.expect_first(Step::new("HEAD", &format!("/artifactory/api/docker/docker-target/v2/app/blobs/{config}")).always().answers(Answer::new(404)));
+    let told = script.promote(&["--copy", "--source-tag", "1"]).fails_with(4);
+    assert!(told.contains(&format!("the content {config} is not there")), "{told}");
+    script.server.finish();
+}
+
+#[test]
 fn what_a_server_says_of_a_refusal_is_shown_with_the_remedy() {
     let script = Script::new(|_| true, |_| false);
     script.promotions(vec![Answer::text(403, "No permission to write to the target repository 'docker-target'. Promotion aborted")]);

@@ -165,6 +165,11 @@ impl Scripted {
         self.play.steps.lock().expect("no thread died with it").push(step);
     }
 
+    /// Writes on the script, before all that is there.
+    pub(crate) fn expect_first(&self, step: Step) {
+        self.play.steps.lock().expect("no thread died with it").insert(0, step);
+    }
+
     /// Address and port, as references have them.
     pub(crate) fn host(&self) -> String {
         self.server.host()

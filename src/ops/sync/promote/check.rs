@@ -5,7 +5,6 @@ use crate::error::{Error, Result};
 use crate::exec::Run;
 use crate::graph::image::{self, Candidate};
 use crate::spec::{Descriptor, text};
-use crate::store::Destination as _;
 use crate::store::registry::Which;
 
 use super::Step;
@@ -45,7 +44,7 @@ fn one(run: &Run, ends: &Ends, step: &Step) -> Result<Proved> {
     let plan = CopyPlan::of_content(run, target, std::slice::from_ref(&step.root))?;
     let there = run.pool.waiting(plan.blobs, |blob: Descriptor| {
         run.cancel.check()?;
-        Ok((target.has(&blob)?, blob))
+        Ok((target.serves(&blob)?, blob))
     })?;
     if let Some((_, blob)) = there.iter().find(|(there, _)| !there) {
         return Err(Error::not_found(format!("the content {} is not there", blob.digest)).hint("promote again; what is missing comes along then"));
