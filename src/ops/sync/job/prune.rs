@@ -4,6 +4,7 @@
 //! brings images to; a tag must be one that could have come by the route, by its patterns and ranges. What does not fit them was put there by somebody else and
 //! stays, and so does what is attached to images. A name goes after all images have arrived, and where one of its repository has not, it stays.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
@@ -11,7 +12,7 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::exec::Run;
 use crate::graph::referrers;
-use crate::spec::{Digest, ImageName, Reference};
+use crate::spec::{Descriptor, Digest, ImageName, Kind, Reference, limits, links};
 use crate::store::Location;
 use crate::store::layout::Layout;
 use crate::store::registry::Which;
@@ -42,8 +43,6 @@ pub(super) struct PrunePlan {
 
 struct RepositoryPlan {
     reference: Reference,
-    /// All tags of the repository.
-    tags: Vec<String>,
     gone: Vec<String>,
     /// Why its tags are not known.
     failure: Option<Failure>,
@@ -92,7 +91,7 @@ pub(super) fn plan(run: &Run, request: &SyncRequest<'_>, stores: &Stores<'_>, se
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => {
                 let failure = Some(Failure::from(&error.side(Side::Destination)));
-                return Ok(RepositoryPlan { reference, tags: Vec::new(), gone: Vec::new(), failure });
+                return Ok(RepositoryPlan { reference, gone: Vec::new(), failure });
             }
         };
         let name = repository(&reference);
@@ -101,7 +100,7 @@ pub(super) fn plan(run: &Run, request: &SyncRequest<'_>, stores: &Stores<'_>, se
             !meant.contains(&full) && request.shard.has(&full) && !is_attached(tag) && routes.iter().any(|route| route.tag_before(tag).is_some())
         };
         let gone = tags.iter().filter(goes).cloned().collect();
-        Ok(RepositoryPlan { reference, tags, gone, failure: None })
+        Ok(RepositoryPlan { reference, gone, failure: None })
     })?;
     Ok(plan)
 }
@@ -164,11 +163,10 @@ impl PrunePlan {
     pub(super) fn execute(self, run: &Run, stores: &Stores<'_>, images: &[ImageReport]) -> Result<Vec<PrunedReport>> {
         let lost: Vec<&str> =
             images.iter().filter(|image| matches!(image.state, State::Failed | State::NotTried)).filter_map(|image| image.target.as_deref()).collect();
-        let known: HashMap<&str, &Digest> = images.iter().filter_map(|image| Some((image.target.as_deref()?, image.digest.as_ref()?))).collect();
         let mut pruned = Vec::new();
         let removed = run.pool.waiting(self.repositories, |plan| {
             run.cancel.check()?;
-            Ok(plan.execute(stores, &lost, &known))
+            Ok(plan.execute(stores, &lost))
         })?;
         pruned.extend(removed.into_iter().flatten());
         for plan in self.layouts {
@@ -187,7 +185,7 @@ fn reported(name: String, outcome: Result<()>) -> PrunedReport {
 }
 
 impl RepositoryPlan {
-    fn execute(self, stores: &Stores<'_>, lost: &[&str], known: &HashMap<&str, &Digest>) -> Vec<PrunedReport> {
+    fn execute(self, stores: &Stores<'_>, lost: &[&str]) -> Vec<PrunedReport> {
         let name = repository(&self.reference);
         if let Some(failure) = self.failure {
             return vec![PrunedReport { name, state: PruneState::Failed, failure: Some(failure) }];
@@ -198,9 +196,10 @@ impl RepositoryPlan {
             return self.gone.iter().map(spared).collect();
         }
         let opened = stores.repository(&self.reference);
+        let kept = OnceCell::new();
         let remove = |tag: &String| {
             let outcome = match &opened {
-                Ok(repository) => self.remove(&**repository, tag, known),
+                Ok(repository) => self.remove(&**repository, tag, &kept),
                 Err(error) => Err(Error::new(error.kind(), error.message())),
             };
             reported(format!("{name}:{tag}"), outcome.map_err(|error| error.side(Side::Destination)))
@@ -208,30 +207,49 @@ impl RepositoryPlan {
         self.gone.iter().map(remove).collect()
     }
 
-    /// Removes a tag. Where a registry removes images and not tags, the image goes, unless a tag that stays is on it too.
-    fn remove(&self, repository: &dyn Repository, tag: &str, known: &HashMap<&str, &Digest>) -> Result<()> {
+    /// Removes a tag. Where a registry removes images and not tags, the image goes, unless a tag that stays leads to it too.
+    fn remove(&self, repository: &dyn Repository, tag: &str, kept: &OnceCell<HashMap<Digest, String>>) -> Result<()> {
         match repository.remove(Which::Tag(tag)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == ErrorKind::Unsupported => {}
             outcome => return outcome,
         }
-        let digest_of = |tag: &str| -> Result<Option<Digest>> {
-            if let Some(digest) = known.get(format!("{}:{tag}", self::repository(&self.reference)).as_str()) {
-                return Ok(Some((*digest).clone()));
+        let Some(image) = repository.manifest(Which::Tag(tag))? else { return Ok(()) };
+        let kept = match kept.get() {
+            Some(kept) => kept,
+            None => {
+                let found = self.kept(repository)?;
+                kept.get_or_init(|| found)
             }
-            Ok(repository.manifest(Which::Tag(tag))?.map(|descriptor| descriptor.digest))
         };
-        let Some(digest) = digest_of(tag)? else { return Ok(()) };
-        for other in self.tags.iter().filter(|other| !self.gone.contains(other)) {
-            if digest_of(other)?.as_ref() == Some(&digest) {
-                let message = format!("the registry removes no tags, and its image is also `{other}`");
-                return Err(Error::unsupported(message).subject(&digest));
-            }
+        if let Some(other) = kept.get(&image.digest) {
+            let message = format!("the registry removes no tags, and its image is also `{other}`, or a part of it");
+            return Err(Error::unsupported(message).subject(&image.digest));
         }
-        match repository.remove(Which::Digest(&digest)) {
+        match repository.remove(Which::Digest(&image.digest)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             outcome => outcome,
         }
+    }
+
+    /// All manifests that tags which stay lead to, each with such a tag. The tags are those that are there now: some have just come.
+    fn kept(&self, repository: &dyn Repository) -> Result<HashMap<Digest, String>> {
+        let mut kept = HashMap::new();
+        for tag in repository.tags()? {
+            if self.gone.contains(&tag) {
+                continue;
+            }
+            let mut next: Vec<Descriptor> = repository.manifest(Which::Tag(&tag))?.into_iter().collect();
+            while let Some(manifest) = next.pop() {
+                if kept.insert(manifest.digest.clone(), tag.clone()).is_some() || Kind::of(&manifest.media_type) != Kind::Index {
+                    continue;
+                }
+                let bytes = repository.read(&manifest, limits::MANIFEST_BYTES)?;
+                let members = links::children(&manifest, &bytes)?.into_iter().map(|member| member.descriptor);
+                next.extend(members.filter(|member| matches!(Kind::of(&member.media_type), Kind::Index | Kind::Manifest)));
+            }
+        }
+        Ok(kept)
     }
 }
 

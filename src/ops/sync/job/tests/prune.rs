@@ -131,6 +131,28 @@ fn a_registry_that_removes_images_only_never_takes_a_tag_that_stays() {
 }
 
 #[test]
+fn a_registry_that_removes_images_only_keeps_what_has_just_come_and_what_is_a_part_of_something() {
+    let bench = stocked();
+    bench.hosts.behave(|behaviour| behaviour.keeps_tags = true);
+    let shelf = bench.hosts.shelf("r.example/hello");
+    // What this run brings as 1.1 was there as 0.9 before, and 0.8 is the image of one platform in what 1.0 becomes.
+    let entry = |tag: &str| {
+        bench.layout.index().expect("there").manifests.into_iter().find(|entry| ImageName::of(entry).is_some_and(|name| name.tag().as_deref() == Some(tag)))
+    };
+    let (old, new) = (index(shelf.store(), "1.1"), entry("1.1").expect("named"));
+    assert_eq!(old.digest, new.digest);
+    shelf.stock("0.9", &old);
+    shelf.stock("0.8", &image(shelf.store(), "linux/arm64", &["base", "1.0 for linux/arm64"]));
+    shelf.stock("0.7", &image(shelf.store(), "linux/amd64", &["nobody else"]));
+    let report = bench.execute(route(&bench));
+    assert_eq!(tags(&bench), "0.8 0.9 1.0 1.1 sha256-abc stable");
+    let state = |tag: &str| report.pruned.iter().find(|name| name.name.ends_with(tag)).map(|name| name.state);
+    assert_eq!(["0.7", "0.8", "0.9"].map(state), [Some(PruneState::Removed), Some(PruneState::Failed), Some(PruneState::Failed)]);
+    // Each tag that stays was asked for once, however many go.
+    assert!(bench.asked().iter().filter(|asked| **asked == "HEAD stable r.example/hello").count() <= 1);
+}
+
+#[test]
 fn names_go_from_layouts_too() {
     let bench = stocked();
     let target = Layout::create(&bench.path("mirror"), Options::default()).expect("created");
