@@ -81,6 +81,12 @@ impl Network {
         Ok(Answer { status, headers, body: reply.bytes(limits::MANIFEST_BYTES)? })
     }
 
+    /// Why nothing is asked any more of a repository: its host refused the login for it, and would lock the user out. None where it did not. Sends nothing.
+    pub fn refused(&self, reference: &Reference) -> Option<String> {
+        let host = lock(&self.hosts).get(&reference.host().to_ascii_lowercase()).cloned()?;
+        host.auth.refused(&self.client, &host, reference.repository())
+    }
+
     /// What was sent and received so far.
     pub fn traffic(&self) -> Traffic {
         self.client.traffic()

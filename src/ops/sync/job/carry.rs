@@ -18,7 +18,6 @@ use super::arrivals::{Arrival, Arrivals, Flights};
 use super::lone::Lone;
 use super::outcome::{Outcome, Outcomes};
 use super::reach::Repository;
-use super::refused::Refused;
 use super::report::{ContentReport, Failure, ImageReport, State};
 use super::select::{From, Image, Name, Need, Unmeant, full_name};
 use super::stores::{Attachments, LocalSource, Stores};
@@ -40,7 +39,6 @@ pub(super) struct Carrying<'a> {
     layouts: Layouts,
     /// What is on its way to each registry.
     hosts: HashMap<String, Flights>,
-    refused: Refused,
     stopped: AtomicBool,
     /// Whether somebody was told that the journal cannot be written.
     silent: AtomicBool,
@@ -112,7 +110,6 @@ impl<'a> Carrying<'a> {
             outcomes,
             layouts: HashMap::new(),
             hosts,
-            refused: Refused::default(),
             stopped: AtomicBool::new(false),
             silent: AtomicBool::new(false),
         }
@@ -174,14 +171,14 @@ impl<'a> Carrying<'a> {
         Some(Failure::from(&Error::new(ErrorKind::Denied, self.refusal(self.first(work))?)))
     }
 
-    /// Why an image is not asked for: one of its registries refused access before.
+    /// Why an image is not asked for: one of its registries does not know who we are. A password that is sent again and again locks the account of whoever it
+    /// belongs to. What is forbidden is another thing: the next image may be allowed.
     pub(super) fn refusal(&self, image: &Image) -> Option<String> {
-        self.refused.reason(image.from.host().into_iter().chain(image.target_host()))
-    }
-
-    /// Learns from a failure whom not to ask any more.
-    pub(super) fn learn(&self, error: &Error, image: &Image) {
-        self.refused.learn(error, image.from.host(), image.target_host(), &image.source);
+        let target = match &image.target {
+            Target::Registry(reference) => Some(reference),
+            Target::Local(_) => None,
+        };
+        image.from.reference().into_iter().chain(target).find_map(|reference| self.request.reach.refused(reference))
     }
 
     /// Notes that images did not arrive. Fails with kind `interrupted` only, where that is the reason.
@@ -190,7 +187,6 @@ impl<'a> Carrying<'a> {
             return Err(Error::interrupted());
         }
         let first = self.first(work);
-        self.learn(error, first);
         self.run.events.warn(format!("{} did not arrive: {}", first.source, error.causes().pop().unwrap_or_else(|| error.message().to_owned())));
         if self.request.failing == Failing::StopsAll {
             self.stopped.store(true, Ordering::Relaxed);

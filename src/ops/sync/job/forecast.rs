@@ -251,10 +251,7 @@ impl Forecast<'_> {
         match self.try_image(position, image, &target) {
             Ok(planned) => Ok(planned),
             Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
-            Err(error) => {
-                self.carrying.learn(&error, image);
-                Ok((PlannedImage::failed(image.source.clone(), Some(target), Failure::from(&error)), None))
-            }
+            Err(error) => Ok((PlannedImage::failed(image.source.clone(), Some(target), Failure::from(&error)), None)),
         }
     }
 

@@ -9,7 +9,7 @@
 //! `larder copy`; what all images of a registry share (tokens, limits, which blobs are where, which are on their way) is known to the one
 //! [`Reach`] of the run, so each blob is sent to a registry once.
 //!
-//! Images do not know each other: one that fails stops no other, unless that is asked for, and a registry that refused access is asked no more. At every moment
+//! Images do not know each other: one that fails stops no other, unless that is asked for, and a registry that refused the login is asked no more. At every moment
 //! memory holds the names of all images, and documents only of those that are on their way.
 
 mod archive;
@@ -21,7 +21,6 @@ mod metadata;
 mod outcome;
 mod prune;
 mod reach;
-mod refused;
 mod report;
 mod select;
 mod stores;

@@ -17,6 +17,9 @@ pub trait Reach: Send + Sync {
     /// The repositories of a host.
     fn repositories(&self, host: &str) -> Result<Vec<String>>;
 
+    /// Why nothing is asked any more of a repository, in one clause: its host refused the login for it.
+    fn refused(&self, reference: &Reference) -> Option<String>;
+
     /// What was sent and received so far.
     fn traffic(&self) -> Traffic;
 }
@@ -43,6 +46,10 @@ impl Reach for Network {
 
     fn repositories(&self, host: &str) -> Result<Vec<String>> {
         Network::repositories(self, host)
+    }
+
+    fn refused(&self, reference: &Reference) -> Option<String> {
+        Network::refused(self, reference)
     }
 
     fn traffic(&self) -> Traffic {

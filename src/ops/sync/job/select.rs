@@ -283,6 +283,14 @@ impl From {
         }
     }
 
+    /// The repository that is asked; none for what is on this machine.
+    pub(super) fn reference(&self) -> Option<&Reference> {
+        match self {
+            From::Entry(..) => None,
+            From::Remote(reference, _) => Some(reference),
+        }
+    }
+
     fn shown(&self) -> String {
         match self {
             From::Entry(local, entry) => {

@@ -2,9 +2,11 @@
 //!
 //! What a host wants is learnt from its first refusal; with a credential, from one ping before the first request, so that no request is answered as if it came
 //! from a stranger. A token is asked for once for each scope, however many threads need it, and anew after four fifths of its life. A refusal of a token server
-//! is final for the run: asking it again would lock the user out.
+//! is final for the run, and a login that was refused is not sent again for anything: that would lock the user out. So a login is shown by one thread first, and
+//! by others only once it was believed.
 
 pub(crate) mod challenge;
+mod logins;
 pub(crate) mod realm;
 pub(crate) mod token;
 
@@ -13,15 +15,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::spec::base64;
+use crate::spec::{base64, text};
 
 use super::credential::{Credential, Secret};
 use super::host::Host;
 use super::http::client::Client;
 use super::rest::{Authorization, Method};
 use challenge::Challenge;
+use logins::{Logins, Verdict, Why};
 use realm::Carries;
-use token::Wish;
+use token::{Failed, Reason, Wish};
 
 /// What a call must be allowed to do.
 #[derive(Clone, Debug)]
@@ -116,9 +119,34 @@ pub(crate) struct Auth {
     /// Held while a host is pinged.
     learning: Mutex<()>,
     credentials: Mutex<HashMap<String, Option<Credential>>>,
+    logins: Logins,
     /// Scopes in the words of the host, where these are not ours.
     scopes: Mutex<HashMap<String, String>>,
     tokens: Mutex<HashMap<String, Arc<Mutex<Slot>>>>,
+}
+
+/// A user and a password on their way to a host that has not seen them. Dropping it says nothing of them.
+pub(crate) struct Showing<'a> {
+    logins: &'a Logins,
+    credential: Credential,
+    alone: MutexGuard<'a, ()>,
+}
+
+impl Showing<'_> {
+    /// The host answered as if it knew them.
+    pub(crate) fn believed(self) {
+        self.logins.judge(&self.credential, Verdict::Believed);
+        drop(self.alone);
+    }
+
+    /// The host refused them. Where it wants tokens instead, that says nothing.
+    pub(crate) fn refused(self, challenges: &[String], error: &Error) {
+        let wants_token = |challenge: &Challenge| matches!(challenge, Challenge::Bearer { realm, .. } if !realm.is_empty());
+        if !challenge::parse(challenges.iter().map(String::as_str)).iter().any(wants_token) {
+            self.logins.judge(&self.credential, Verdict::Refused(Why::of(error)));
+        }
+        drop(self.alone);
+    }
 }
 
 /// A place for one token. Its lock is held while the token is asked for.
@@ -130,16 +158,16 @@ enum Slot {
         token: Secret,
         renew_at: Duration,
     },
-    Refused {
-        why: String,
-        hint: Option<String>,
-    },
+    Refused(Why),
 }
 
 impl Auth {
     /// What to send with a call, as far as is known. Kinds: those of [`Credentials::find`](super::Credentials::find), `denied`, `unavailable`, `interrupted`.
     pub(crate) fn authorization(&self, client: &Client, host: &Host, access: &Access<'_>) -> Result<Option<(String, Secret)>> {
         let credential = self.credential(client, host, access.repository())?;
+        if let Some(why) = credential.as_ref().and_then(|credential| self.logins.refusal(credential)) {
+            return Err(why.error());
+        }
         match &credential {
             Some(Credential::Bearer(token)) => return Ok(Some(in_authorization(bearer(token)))),
             Some(Credential::Header { name, value }) => return Ok(Some((name.clone(), value.clone()))),
@@ -210,7 +238,10 @@ impl Auth {
                     *lock(&self.wants) = Wants::Token { realm: realm.clone(), service: service.clone() };
                     return Ok(true);
                 }
-                Err(error) if error.kind() == ErrorKind::Denied && password.is_some() => {}
+                // The token server may know others than the registry itself, which is shown the login once more.
+                Err(error) if error.kind() == ErrorKind::Denied && password.is_some() => {
+                    credential.iter().for_each(|credential| self.logins.forget(credential))
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -221,6 +252,33 @@ impl Auth {
             }
             None => Ok(false),
         }
+    }
+
+    /// What is to be held while a user and a password are shown with a call for the first time. None where nothing of the kind is sent, or is known to be good.
+    ///
+    /// Fails with kind `denied` where they were refused.
+    pub(crate) fn showing(&self, access: &Access<'_>, sent: Option<&Secret>) -> Result<Option<Showing<'_>>> {
+        let credential = lock(&self.credentials).get(access.repository()).cloned().flatten();
+        let Some(credential @ Credential::Basic { .. }) = credential else { return Ok(None) };
+        match &credential {
+            Credential::Basic { user, password } if sent == Some(&basic(user, password)) => {
+                Ok(self.logins.alone(&credential)?.map(|alone| Showing { logins: &self.logins, credential, alone }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Why nothing is asked any more of a repository: the host refused the login for it. None where it did not.
+    pub(crate) fn refused(&self, client: &Client, host: &Host, repository: &str) -> Option<String> {
+        if self.logins.none_is_refused() {
+            return None;
+        }
+        let credential = self.credential(client, host, repository).ok()??;
+        self.logins.refusal(&credential)?;
+        Some(match credential {
+            Credential::Basic { user, .. } => format!("{} refused the login of `{}`, so it is asked no more", host.name, text::shown(&user)),
+            _ => format!("{} refused the login, so it is asked no more", host.name),
+        })
     }
 
     fn credential(&self, client: &Client, host: &Host, repository: &str) -> Result<Option<Credential>> {
@@ -274,28 +332,29 @@ impl Auth {
         let mut slot = lock(&slot);
         match &*slot {
             Slot::Given { token, renew_at } if refused != Some(token) && client.run.clock.now() < *renew_at => return Ok(token.clone()),
-            Slot::Refused { why, hint } => {
-                let error = Error::new(ErrorKind::Denied, why.clone());
-                return Err(match hint {
-                    Some(hint) => error.hint(hint.clone()),
-                    None => error,
-                });
-            }
+            Slot::Refused(why) => return Err(why.error()),
             _ => {}
         }
+        let _first = credential.map(|credential| self.logins.alone(credential)).transpose()?;
         let carries = if credential.is_some() { Carries::Credential } else { Carries::Nothing };
         let fetched = realm::check(realm, &host.origin(), &host.settings.trusted_realms, carries)
+            .map_err(Failed::otherwise)
             .and_then(|realm| token::fetch(client, host, &Wish { realm: &realm, service, scope, credential }));
         match fetched {
             Ok(fetched) => {
+                if let Some(credential) = credential {
+                    self.logins.judge(credential, Verdict::Believed);
+                }
                 let token = bearer(&fetched.token);
                 *slot = Slot::Given { token: token.clone(), renew_at: client.run.clock.now() + fetched.life * 4 / 5 };
                 Ok(token)
             }
-            Err(error) => {
+            Err(Failed { error, reason }) => {
                 if error.kind() == ErrorKind::Denied {
-                    let why = std::iter::once(error.message().to_owned()).chain(error.causes()).collect::<Vec<_>>().join(": ");
-                    *slot = Slot::Refused { why, hint: error.hint_text().map(str::to_owned) };
+                    *slot = Slot::Refused(Why::of(&error));
+                }
+                if let (Some(credential), Reason::Login) = (credential, reason) {
+                    self.logins.judge(credential, Verdict::Refused(Why::of(&error)));
                 }
                 Err(error)
             }

@@ -39,26 +39,49 @@ pub(crate) struct Wish<'a> {
     pub(crate) credential: Option<&'a Credential>,
 }
 
+/// That there is no token.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: Error,
+    pub(crate) reason: Reason,
+}
+
+/// What it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Who asks is not known there, whatever he asks for.
+    Login,
+    /// Anything else.
+    Other,
+}
+
+impl Failed {
+    /// A failure that says nothing of the login.
+    pub(crate) fn otherwise(error: Error) -> Failed {
+        Failed { error, reason: Reason::Other }
+    }
+}
+
 /// Gets a token. Kinds: `denied` where there is none to be had, `unavailable` after the last attempt, `interrupted`.
-pub(crate) fn fetch(client: &Client, host: &Host, wish: &Wish<'_>) -> Result<Token> {
+pub(crate) fn fetch(client: &Client, host: &Host, wish: &Wish<'_>) -> Result<Token, Failed> {
     let patience = &client.settings.patience;
     for attempt in 1.. {
         let is_last = attempt as usize >= patience.attempts.get();
         let error = match ask(client, host, wish) {
             Ok(token) => return Ok(token),
-            Err((error, Again::Never)) => return Err(error),
+            Err((error, Again::Never(reason))) => return Err(Failed { error, reason }),
             Err((error, Again::Perhaps)) => error,
         };
         if is_last {
-            return Err(error);
+            return Err(Failed::otherwise(error));
         }
-        client.pause(attempt)?;
+        client.pause(attempt).map_err(Failed::otherwise)?;
     }
-    Err(Error::interrupted())
+    Err(Failed::otherwise(Error::interrupted()))
 }
 
 enum Again {
-    Never,
+    Never(Reason),
     Perhaps,
 }
 
@@ -84,19 +107,22 @@ fn ask(client: &Client, host: &Host, wish: &Wish<'_>) -> Result<Token, (Error, A
         _ => response,
     };
     let response = response.map_err(|trouble| {
-        let again = if matches!(trouble.kind, TroubleKind::Unreached | TroubleKind::Broken) { Again::Perhaps } else { Again::Never };
+        let again = if matches!(trouble.kind, TroubleKind::Unreached | TroubleKind::Broken) { Again::Perhaps } else { Again::Never(Reason::Other) };
         (trouble.error.context(format!("cannot get a token from {shown}")), again)
     })?;
     let status = response.status;
     if status == 200 {
         return parse(&response.bytes(TOKEN_BYTES).map_err(|trouble| (no_token(&shown).because(trouble.error), Again::Perhaps))?)
-            .map_err(|why| (no_token(&shown).because(why), Again::Never));
+            .map_err(|why| (no_token(&shown).because(why), Again::Never(Reason::Other)));
     }
     let refusal = Refusal::read(response, method, wish.realm).into_error();
     match status {
         _ if retry::is_passing(status) => Err((refusal.context("cannot get a token"), Again::Perhaps)),
-        // Whatever else it says, it gives none.
-        _ => Err((refusal.with_kind(ErrorKind::Denied).context(format!("{} gives no token", wish.realm.origin)), Again::Never)),
+        // Whatever else it says, it gives none. A user who is known and may not do this is told so with another status, or gets a token that is good for little.
+        _ => {
+            let reason = if status == 401 && wish.credential.is_some() { Reason::Login } else { Reason::Other };
+            Err((refusal.with_kind(ErrorKind::Denied).context(format!("{} gives no token", wish.realm.origin)), Again::Never(reason)))
+        }
     }
 }
 

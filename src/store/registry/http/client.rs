@@ -252,6 +252,7 @@ impl Client {
             Access::Explicit(authorization) => explicit(authorization),
             access => host.auth.authorization(self, host, access)?,
         };
+        let showing = host.auth.showing(&call.access, authorization.as_ref().map(|(_, secret)| secret))?;
         let slot = match call.transfer {
             Transfer::Download => host.downloads.take(&self.run.cancel)?,
             Transfer::Request => host.requests.take(&self.run.cancel)?,
@@ -275,6 +276,9 @@ impl Client {
             let challenges: Vec<String> = response.all("www-authenticate").map(str::to_owned).collect();
             let refusal = Refusal::read(response, call.method, &call.url);
             drop(slot);
+            if let Some(showing) = showing {
+                showing.refused(&challenges, &refusal.clone().into_error());
+            }
             if trial.renewed || challenges.is_empty() {
                 return Err(refusal.into_error());
             }
@@ -284,6 +288,9 @@ impl Client {
                 true => Ok(Outcome::Again),
                 false => Err(refusal.into_error()),
             };
+        }
+        if let Some(showing) = showing.filter(|_| !retry::is_passing(response.status)) {
+            showing.believed();
         }
         Ok(Outcome::Answered(Box::new(Reply { response, client: self, slot })))
     }

@@ -334,3 +334,48 @@ fn no_secret_is_in_what_can_be_shown() {
     let shown = format!("{network:?} {settings:?} {:?} {:?}", settings.proxies, basic());
     assert!(!shown.contains(PASSWORD) && !shown.contains("proxy-secret"), "{shown}");
 }
+
+/// Repositories that are asked for at the same time, each with a scope of its own.
+fn many_repositories(network: &Network, server: &Server) -> Vec<crate::Result<Vec<String>>> {
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..16).map(|number| scope.spawn(move || repository(network, server, &format!("team/app-{number}")).tags())).collect();
+        asking.into_iter().map(|asking| asking.join().expect("no panic")).collect()
+    })
+}
+
+#[test]
+fn a_wrong_login_is_shown_once_whatever_is_asked_for_at_the_same_time() {
+    let tokens = desk(Rules { token: |_, _| Reply::new(401).after(Duration::from_millis(30)), ..Rules::default() });
+    let passwords = Server::start(|_| Reply::new(401).header("WWW-Authenticate", "Basic realm=\"x\"").after(Duration::from_millis(30)));
+    for server in [&tokens.server, &passwords] {
+        let network = network(given(basic()));
+        for outcome in many_repositories(&network, server) {
+            assert_eq!(outcome.expect_err("refused").kind(), ErrorKind::Denied);
+        }
+        let shown = server.asked().iter().filter(|asked| asked.header("authorization") == Some(&basic_header())).count();
+        assert_eq!(shown, 1, "more would lock the user out");
+        let why = network.refused(&format!("{}/other", server.host()).parse().expect("a reference")).expect("refused");
+        assert!(why.contains("`me`") && !why.contains(PASSWORD), "{why}");
+    }
+}
+
+#[test]
+fn what_a_user_may_not_do_in_one_repository_stops_nothing_in_others() {
+    let by_token = desk(Rules {
+        token: |asked, number| match asked.parameter("scope").is_some_and(|scope| scope.starts_with("repository:team/app-3:")) {
+            true => Reply::new(403),
+            false => Reply::new(200).body(format!(r#"{{"token":"t{number}"}}"#)),
+        },
+        ..Rules::default()
+    });
+    let by_password = Server::start(|asked| match (asked.header("authorization"), asked.path().contains("app-3/")) {
+        (None, _) => Reply::new(401).header("WWW-Authenticate", "Basic realm=\"x\""),
+        (_, true) => Reply::new(403),
+        (_, false) => Reply::new(200).body(r#"{"tags":["1"]}"#),
+    });
+    for server in [&by_token.server, &by_password] {
+        let network = network(given(basic()));
+        let refused: Vec<usize> = many_repositories(&network, server).iter().enumerate().filter(|(_, outcome)| outcome.is_err()).map(|(n, _)| n).collect();
+        assert_eq!((refused, network.refused(&format!("{}/other", server.host()).parse().expect("a reference"))), (vec![3], None));
+    }
+}

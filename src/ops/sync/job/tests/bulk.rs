@@ -125,7 +125,7 @@ fn failing_fast_begins_no_other_image() {
 }
 
 #[test]
-fn a_registry_that_refused_is_asked_no_more() {
+fn a_registry_that_refused_the_login_is_asked_no_more() {
     let bench = stocked();
     for n in 0..100 {
         name(&bench.layout, &image(&bench.layout, "linux/amd64", &[&n.to_string()]), &format!("x.example/many/{n}:1"));
@@ -137,7 +137,17 @@ fn a_registry_that_refused_is_asked_no_more() {
     let asked = bench.asked().iter().filter(|asked| asked.contains(" r.example/")).count();
     assert!(asked <= 8, "each lane once: {asked}");
     let untried = report.images.iter().filter_map(|image| image.failure.as_ref()).find(|failure| failure.message.contains("asked no more")).expect("one");
-    assert!(untried.message.starts_with("r.example refused access for "), "{}", untried.message);
+    assert!(untried.message.starts_with("r.example refused the login"), "{}", untried.message);
+}
+
+#[test]
+fn what_is_forbidden_in_one_repository_stops_nothing_in_others() {
+    let bench = stocked();
+    let run = Run::new(NonZeroUsize::MIN).expect("a pool");
+    (0..40).for_each(|n| name(&bench.layout, &image(&bench.layout, "linux/amd64", &[&n.to_string()]), &format!("x.example/many/{n}:1")));
+    bench.hosts.forbids("r.example/mirror/many/0");
+    let report = execute(&run, &bench.request(vec![bench.route("oci:images:x.example/many/0:1", TO), bench.route("oci:images", TO)])).expect("a report");
+    assert_eq!((report.counts.failed, report.counts.not_tried, report.verdict()), (1, 0, Some(ErrorKind::Denied)), "{:?}", report.counts);
 }
 
 #[test]

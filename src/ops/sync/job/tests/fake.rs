@@ -29,8 +29,10 @@ struct Shared {
 /// What goes wrong.
 #[derive(Clone, Default)]
 pub(super) struct Behaviour {
-    /// Hosts that refuse everything.
-    pub(super) refusing: HashSet<String>,
+    /// Hosts that know no login, each with whether it was shown one.
+    pub(super) refusing: HashMap<String, bool>,
+    /// Repositories that nobody may do anything with.
+    pub(super) forbidden: HashSet<String>,
     /// Tags that cannot be put, as `host/repository:tag`.
     pub(super) broken: HashSet<String>,
     /// Whether single tags can be removed.
@@ -70,9 +72,14 @@ impl Hosts {
         lock(&self.shared.behaviour).broken.insert(tag.to_owned());
     }
 
-    /// From now on, this host refuses everything.
+    /// From now on, this host knows no login.
     pub(super) fn refuses(&self, host: &str) {
-        lock(&self.shared.behaviour).refusing.insert(host.to_owned());
+        lock(&self.shared.behaviour).refusing.insert(host.to_owned(), false);
+    }
+
+    /// From now on, nobody may do anything with this repository.
+    pub(super) fn forbids(&self, name: &str) {
+        lock(&self.shared.behaviour).forbidden.insert(name.to_owned());
     }
 
     pub(super) fn take_log(&self) -> Vec<String> {
@@ -114,6 +121,11 @@ impl Reach for Hosts {
         Ok(repositories.values().filter(|shelf| shelf.host == host).filter_map(|shelf| Some(shelf.name.strip_prefix(host)?[1..].to_owned())).collect())
     }
 
+    fn refused(&self, reference: &Reference) -> Option<String> {
+        let shown = lock(&self.shared.behaviour).refusing.get(reference.host()).copied()?;
+        shown.then(|| format!("{} refused the login, so it is asked no more", reference.host()))
+    }
+
     fn traffic(&self) -> Traffic {
         Traffic::default()
     }
@@ -122,8 +134,13 @@ impl Reach for Hosts {
 impl Shelf {
     fn asked(&self, what: impl std::fmt::Display) -> Result<()> {
         lock(&self.hosts.shared.log).push(format!("{what} {}", self.name));
-        match lock(&self.hosts.shared.behaviour).refusing.contains(&self.host) {
-            true => Err(Error::new(ErrorKind::Denied, "the registry said 401")),
+        let mut behaviour = lock(&self.hosts.shared.behaviour);
+        if let Some(shown) = behaviour.refusing.get_mut(&self.host) {
+            *shown = true;
+            return Err(Error::new(ErrorKind::Denied, "the registry said 401"));
+        }
+        match behaviour.forbidden.contains(&self.name) {
+            true => Err(Error::new(ErrorKind::Denied, "the registry said 403")),
             false => Ok(()),
         }
     }
