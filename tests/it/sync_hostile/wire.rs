@@ -42,6 +42,20 @@ fn reg_03_what_never_ends_is_not_read_to_its_end() {
     }
 }
 
+/// What stands before a registry may answer a question with the length of another form.
+#[test]
+fn reg_21_a_length_that_only_the_question_had_does_not_matter() {
+    let (image, server) = (Image::new(), Scripted::start());
+    server.expect(Step::new("HEAD", "/v2/app/manifests/*").always().answers(image.manifest_answer().fault(Fault::Declares(12_345))));
+    image.serve(&server, Answer::new(200).body(image.layer.clone()));
+    for flags in [&[][..], &["--platform", "linux/amd64"]] {
+        let ran = pull(&server.host(), flags);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    }
+    let planned = Desk::new().json(&["sync", "pull", "--dry-run", &format!("docker://{}/app:1", server.host()), "oci:out"]);
+    assert_eq!((&planned["images"][0]["state"], &planned["images"][0]["digest"]), (&json!("new"), &json!(sha256(&image.manifest))), "{planned}");
+}
+
 #[test]
 fn reg_26_a_host_that_fails_for_a_while_is_asked_again() {
     for status in [408, 429, 500, 502, 503, 504] {

@@ -68,6 +68,18 @@ impl OriginStore {
 }
 
 impl Found {
+    /// The same with what the image itself says of its size and type, where the answer to a mere question said something else: what stands before a registry may
+    /// answer with those of a form of its own. None where that is not the reason of this failure.
+    pub(super) fn proved(&self, failure: &Error) -> Result<Option<Found>> {
+        let OriginStore::Remote(repository) = &self.origin else { return Ok(None) };
+        if failure.failed_side() == Some(Side::Destination) {
+            return Ok(None);
+        }
+        let read = repository.entries_for(&Selector::Digest(self.root.digest.clone())).map_err(|error| error.side(Side::Source))?;
+        let proved = read.manifests.into_iter().next().filter(|read| (read.size, &read.media_type) != (self.root.size, &self.root.media_type));
+        Ok(proved.map(|root| Found { origin: OriginStore::Remote(repository.clone()), root, attached: self.attached.clone() }))
+    }
+
     /// The image as if it were alone.
     pub(super) fn lone(&self) -> Lone<'_> {
         Lone::new(self.origin.source(), &self.root, self.attached.clone())
@@ -197,11 +209,21 @@ impl<'a> Carrying<'a> {
 
     fn try_carry(&self, work: &Work) -> Result<Option<Arrival>> {
         let Some(found) = self.find(work)? else { return Ok(None) };
+        match self.bring(work, &found) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => match found.proved(&error)? {
+                Some(proved) => self.bring(work, &proved),
+                None => Err(error),
+            },
+            outcome => outcome,
+        }
+    }
+
+    fn bring(&self, work: &Work, found: &Found) -> Result<Option<Arrival>> {
         let first = self.first(work);
         let lone = found.lone();
         match &first.target {
-            Target::Registry(reference) => self.to_registry(work, &found, &lone, reference).map(|()| None),
-            Target::Local(_) => self.to_layout(work, &found, &lone),
+            Target::Registry(reference) => self.to_registry(work, found, &lone, reference).map(|()| None),
+            Target::Local(_) => self.to_layout(work, found, &lone),
         }
     }
 

@@ -271,9 +271,19 @@ impl Forecast<'_> {
         }
         self.ask(image.from.host(), 1);
         let Some(found) = self.carrying.find(&Work::of(position))? else { return Ok((blank(Planned::Absent), None)) };
+        match self.found(position, image, &found, blank) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => match found.proved(&error)? {
+                Some(proved) => self.found(position, image, &proved, blank),
+                None => Err(error),
+            },
+            outcome => outcome,
+        }
+    }
+
+    fn found(&self, position: usize, image: &Image, found: &Found, blank: impl Fn(Planned) -> PlannedImage) -> Result<(PlannedImage, Option<Bringing>)> {
         let lone = found.lone();
-        let (platforms, expected) = self.carrying.expected(&Work::of(position), &found, &lone)?;
-        let there = self.there(image, &found)?;
+        let (platforms, expected) = self.carrying.expected(&Work::of(position), found, &lone)?;
+        let there = self.there(image, found)?;
         let state = match &there {
             None => Planned::New,
             Some(digest) if *digest == expected => Planned::Unchanged,
