@@ -31,6 +31,9 @@ const PAGES: usize = 100_000;
 /// How many entries a list may have.
 const ENTRIES: usize = 4 << 20;
 
+/// How many bytes all pages of a list may have together, with the addresses that lead to them: 256 MiB. Four million tags of the usual length have half of that.
+const LIST_BYTES: usize = 256 << 20;
+
 /// How many pages in a row may bring nothing new.
 const BARREN: usize = 100;
 
@@ -40,9 +43,9 @@ const BARREN: usize = 100;
 pub(super) fn walk(client: &Client, host: &Host, first: Url, access: &Access<'_>, accept: &str, mut take: impl FnMut(&[u8]) -> Result<Page>) -> Result<bool> {
     let mut url = first.clone();
     let mut visited = HashSet::new();
-    let (mut total, mut barren) = (0, 0);
-    for number in 0.. {
-        if number == PAGES || barren == BARREN || total > ENTRIES {
+    let mut extent = Extent::default();
+    loop {
+        if extent.is_without_end() {
             return Err(Error::corrupt(format!("the list at {first} does not end")).subject(&host.name));
         }
         if !visited.insert(url.in_full()) {
@@ -52,13 +55,13 @@ pub(super) fn walk(client: &Client, host: &Host, first: Url, access: &Access<'_>
         let reply = client.call(host, &mut call)?;
         match reply.status {
             200 => {}
-            404 if number == 0 => return Ok(false),
+            404 if extent.pages == 0 => return Ok(false),
             _ => return Err(reply.refusal(Method::Get, &call.url).into_error()),
         }
         let next = header::next_link(reply.all("link")).map(str::to_owned);
-        let page = take(&encoding::document(reply, PAGE_BYTES)?)?;
-        total += page.entries;
-        barren = if page.new == 0 { barren + 1 } else { 0 };
+        let document = encoding::document(reply, PAGE_BYTES)?;
+        let page = take(&document)?;
+        extent.grow(document.len() + url.in_full().len(), &page);
         url = match (next, page.last) {
             (Some(next), _) => same_origin(&url, &next)?,
             // A host that knows no pages sends the same again, in which nothing is new.
@@ -66,7 +69,30 @@ pub(super) fn walk(client: &Client, host: &Host, first: Url, access: &Access<'_>
             _ => return Ok(true),
         };
     }
-    Ok(true)
+}
+
+/// How far a list has gone.
+#[derive(Debug, Default)]
+struct Extent {
+    pages: usize,
+    entries: usize,
+    bytes: usize,
+    /// How many of the last pages had nothing new.
+    barren: usize,
+}
+
+impl Extent {
+    fn grow(&mut self, bytes: usize, page: &Page) {
+        self.pages += 1;
+        self.entries += page.entries;
+        self.bytes += bytes;
+        self.barren = if page.new == 0 { self.barren + 1 } else { 0 };
+    }
+
+    /// Whether this is more than any list has.
+    fn is_without_end(&self) -> bool {
+        self.pages >= PAGES || self.barren >= BARREN || self.entries > ENTRIES || self.bytes > LIST_BYTES
+    }
 }
 
 /// What a page had.
@@ -98,13 +124,17 @@ fn names(
     let mut names = Vec::new();
     let is_there = walk(client, host, first, access, "application/json", |bytes| {
         let page = read(bytes)?;
-        let (entries, last, before) = (page.len(), page.last().cloned(), seen.len());
+        let (entries, last, mut new) = (page.len(), page.last().cloned(), 0);
         for name in page {
-            if seen.insert(name.clone()) && keep(&name) {
+            // What is no name is not remembered: it may be anything, and of any length.
+            if !keep(&name) {
+                new += 1;
+            } else if seen.insert(name.clone()) {
+                new += 1;
                 names.push(name);
             }
         }
-        Ok(Page { entries, new: seen.len() - before, last })
+        Ok(Page { entries, new, last })
     })?;
     Ok(is_there.then_some(names))
 }
@@ -162,6 +192,24 @@ mod tests {
         }
         for tag in ["../../etc/passwd", "a\u{1b}[31m", "a\n", "", &format!("sha256:{hex}"), &format!("sha256__{hex}")] {
             assert!(!is_real_tag(tag), "{tag:?}");
+        }
+    }
+
+    #[test]
+    fn reg_16_and_17_no_list_goes_on_for_ever() {
+        let page = |entries, new| Page { entries, new, last: None };
+        for (what, bytes, page, most) in [
+            ("pages of nothing", 10, page(0, 0), BARREN),
+            ("pages of one name each", 100, page(1, 1), PAGES),
+            ("full pages", 20_000, page(1000, 1000), ENTRIES / 1000 + 1),
+            ("large pages of what is no name", PAGE_BYTES, page(1, 1), LIST_BYTES / PAGE_BYTES + 1),
+        ] {
+            let mut extent = Extent::default();
+            let pages = (1..).find(|_| {
+                extent.grow(bytes, &page);
+                extent.is_without_end()
+            });
+            assert_eq!(pages, Some(most), "{what}");
         }
     }
 
