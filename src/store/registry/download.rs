@@ -28,6 +28,8 @@ pub(super) struct BlobReader<'a> {
     at: u64,
     body: Option<Decoded<'a>>,
     etag: Option<String>,
+    /// How it came. Of what is encoded no part can be asked for.
+    encoding: Encoding,
     failures: u32,
     /// Where the last failure was.
     failed_at: u64,
@@ -36,7 +38,7 @@ pub(super) struct BlobReader<'a> {
 impl<'a> BlobReader<'a> {
     /// A reader that asks for the content when it is first read.
     pub(super) fn new(registry: &'a Registry, descriptor: &Descriptor, start: u64) -> Self {
-        BlobReader { registry, descriptor: descriptor.clone(), at: start, body: None, etag: None, failures: 0, failed_at: start }
+        BlobReader { registry, descriptor: descriptor.clone(), at: start, body: None, etag: None, encoding: Encoding::Identity, failures: 0, failed_at: start }
     }
 
     /// Asks for the content now. Kinds: as [`Source::open`](crate::store::Source::open).
@@ -45,7 +47,7 @@ impl<'a> BlobReader<'a> {
         let path = format!("/{}/blobs/{digest}", registry.repository);
         let mut call = Call::new(Method::Get, registry.host.url(&path, None), registry.access(Verb::Pull));
         call.transfer = Transfer::Download;
-        if self.at > 0 {
+        if self.at > 0 && self.encoding == Encoding::Identity {
             call = call.header("Range", format!("bytes={}-", self.at));
             if let Some(etag) = &self.etag {
                 call = call.header("If-Range", etag.clone());
@@ -66,6 +68,10 @@ impl<'a> BlobReader<'a> {
             _ => return Err(reply.refusal(Method::Get, &call.url).into_error()),
         }
         let encoding = encoding::of(&reply)?;
+        if reply.status == 206 && encoding != Encoding::Identity {
+            return Err(Error::unsupported(format!("{} encodes a part of {digest}, which was not asked for", registry.host.name)));
+        }
+        self.encoding = encoding;
         if encoding == Encoding::Identity && reply.status == 200 && reply.length().is_some_and(|length| length != self.descriptor.size) {
             return Err(Mismatch::Size { actual: reply.length().unwrap_or_default(), expected: self.descriptor.size }.of(digest));
         }

@@ -30,6 +30,9 @@ const IDLE_AGE: Duration = Duration::from_secs(30);
 /// The longest headers of an answer.
 const HEADERS: usize = 64 << 10;
 
+/// For how many hosts that others point to connections are kept. Some stores have a host for each of their shelves.
+const FOREIGN_HOSTS: usize = 64;
+
 /// All connections.
 pub(crate) struct Agents {
     settings: Arc<Settings>,
@@ -107,6 +110,11 @@ impl Agents {
             return Ok(agent.clone());
         }
         let agent = self.make(&key.origin, key.peer, security)?;
+        let is_foreign = |key: &Key| matches!(key.peer, Peer::Foreign(_));
+        if is_foreign(&key) && agents.keys().filter(|key| is_foreign(key)).count() >= FOREIGN_HOSTS {
+            // What somebody is using ends when he is through with it.
+            agents.retain(|key, _| !is_foreign(key));
+        }
         agents.insert(key, agent.clone());
         Ok(agent)
     }
@@ -163,5 +171,27 @@ impl Agents {
             }
             Security::Plain => Tls::new(Demand::Certificate, system(), None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::store::registry::http::url::Url;
+
+    #[test]
+    fn connections_to_hosts_that_others_point_to_are_bounded() {
+        let run = Run::new(NonZeroUsize::MIN).expect("a pool");
+        let agents = Agents::new(Arc::default(), &run);
+        let origin = |name: &str| name.parse::<Url>().expect("a URL").origin;
+        let home = origin("http://registry.example");
+        agents.named(&home, &HostSettings::default()).expect("an agent");
+        for number in 0..3 * FOREIGN_HOSTS {
+            agents.foreign(&origin(&format!("http://shelf-{number}.example")), &home).expect("an agent");
+        }
+        let kept = agents.agents.lock().expect("unpoisoned");
+        assert!(kept.len() <= FOREIGN_HOSTS + 1 && kept.keys().any(|key| key.peer == Peer::Named), "{}", kept.len());
     }
 }

@@ -10,7 +10,6 @@ use ureq::BodyReader;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Run;
-use crate::spec::text;
 use crate::store::registry::auth::Access;
 use crate::store::registry::credential::Secret;
 use crate::store::registry::host::Host;
@@ -19,7 +18,7 @@ use crate::store::registry::rest::{Authorization, Method, Repeat};
 use crate::store::registry::settings::{Security, Settings};
 
 use super::agents::Agents;
-use super::failure::Refusal;
+use super::failure::{Refusal, one_line};
 use super::limits::{self, Slot, Throttle};
 use super::retry::{self, Dice};
 use super::url::{Scheme, Url};
@@ -424,7 +423,7 @@ impl Client {
     fn tell_warnings(&self, host: &Host, response: &Response) {
         for value in response.all("warning") {
             let Some(text) = value.trim().strip_prefix("299 ").and_then(|rest| Some(rest.split_once('"')?.1.rsplit_once('"')?.0)) else { continue };
-            let line = format!("{} says: {}", host.name, text::shown(&response.told().hide(text)));
+            let line = format!("{} says: {}", host.name, one_line(&response.told().hide(text)));
             let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
             if warned.len() < WARNINGS && warned.insert(line.clone()) {
                 self.run.events.warn(line);

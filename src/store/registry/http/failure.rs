@@ -190,7 +190,7 @@ fn title(page: &str) -> &str {
 }
 
 /// The beginning of a text, in one line that does nothing to a terminal.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut shown = text::shown(&line).chars().take(SHOWN + 1).collect::<String>();
     if shown.chars().count() > SHOWN {

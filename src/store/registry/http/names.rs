@@ -74,7 +74,12 @@ impl Resolver for Known {
                 found.iter().copied().collect()
             }
         };
-        self.names.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert_with(|| found.clone());
+        let mut names = self.names.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= NAMES {
+            names.clear();
+        }
+        names.entry(key).or_insert_with(|| found.clone());
+        drop(names);
         if self.allowed == Allowed::Public && found.iter().any(|address| is_private(address.ip())) {
             let error = Error::new(ErrorKind::Denied, format!("{host} is in a private network, and a registry outside of it points there"));
             return Err(carried(error.subject(host)));
@@ -87,6 +92,9 @@ impl Resolver for Known {
         }
     }
 }
+
+/// How many hosts are remembered. What was forgotten is looked up again.
+const NAMES: usize = 1024;
 
 /// How many addresses the client has room for.
 const MOST: usize = 16;

@@ -140,6 +140,14 @@ fn reg_22_what_comes_compressed_is_what_it_decodes_to() {
         Reply::new(200).header("Content-Encoding", "gzip").body(encoded.clone())
     });
     assert_eq!(read(&server, &content).expect("decoded"), content);
+    // A part of the encoded form is no part of the content.
+    let encoded = gzip(&content);
+    let server = with_blob(&content, move |count, asked, usual| match count {
+        0 => Reply::new(200).header("Content-Encoding", "gzip").body(encoded.clone()).cut(encoded.len() / 2),
+        _ if asked.header("range").is_some() => usual.header("Content-Encoding", "gzip"),
+        _ => Reply::new(200).header("Content-Encoding", "gzip").body(encoded.clone()),
+    });
+    assert_eq!(read(&server, &content).expect("read anew"), content);
     let (entry, bytes) = manifest(b"layer", None);
     let encoded = gzip(&bytes);
     let server = Server::start(move |_| {
