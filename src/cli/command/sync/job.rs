@@ -20,13 +20,23 @@ use crate::sync::{Endpoint, Key, Route, Shard, SyncSpec};
 use super::registries;
 use super::report::{PlanText, Text};
 
+/// Which share of a job is meant, and how registries are asked.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Job")]
+pub(super) struct ShareFlags {
+    /// Does only a share of the job: 1/3 is the first of three. With auto/3 the number is JOB_COMPLETION_INDEX and one more
+    #[arg(long, value_name = "K/N")]
+    shard: Option<String>,
+    #[command(flatten)]
+    credentials: CredentialFlags,
+    #[command(flatten)]
+    network: NetworkFlags,
+}
+
 /// How a job is done.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Job")]
 pub(super) struct JobFlags {
-    /// Does only a share of the job: 1/3 is the first of three. With auto/3 the number is JOB_COMPLETION_INDEX and one more
-    #[arg(long, value_name = "K/N")]
-    shard: Option<String>,
     /// Begins no other image once one has failed
     #[arg(long)]
     fail_fast: bool,
@@ -43,9 +53,7 @@ pub(super) struct JobFlags {
     #[arg(long, short)]
     yes: bool,
     #[command(flatten)]
-    credentials: CredentialFlags,
-    #[command(flatten)]
-    network: NetworkFlags,
+    share: ShareFlags,
 }
 
 /// Where a journal is kept if nobody says.
@@ -64,10 +72,10 @@ const SHOWN: usize = 20;
 impl JobFlags {
     /// Does the job, and tells what became of it. Fails with the kind that the failures of images amount to.
     pub(super) fn execute(&self, spec: SyncSpec, journals: Journals<'_>, context: &Context) -> Result<()> {
-        let shard = self.shard(context)?;
+        let shard = self.share.shard(context)?;
         let options = context.layout_options();
         let journal = self.journal(&journals, shard, context).map(|request| job::open_journal(&context.run, &request, &options)).transpose()?.flatten();
-        let mut settings = self.settings(&spec, context)?;
+        let mut settings = self.share.settings(&spec, context)?;
         if let Some(journal) = &journal {
             settings.sessions = journal.clone();
         }
@@ -101,46 +109,7 @@ impl JobFlags {
 
     /// Tells what the job would do.
     pub(super) fn plan(&self, spec: SyncSpec, context: &Context) -> Result<()> {
-        let network = Network::new(self.settings(&spec, context)?, &context.run)?;
-        let request = SyncRequest {
-            routes: spec.routes,
-            shard: self.shard(context)?,
-            failing: Failing::Alone,
-            journal: None,
-            confirm: &|_| Ok(false),
-            metadata_file: None,
-            options: context.layout_options(),
-            reach: &network,
-        };
-        let report = PlanText(job::plan(&context.run, &request)?);
-        context.output.print(&report)?;
-        match report.0.verdict() {
-            None => Ok(()),
-            Some(kind) => Err(Error::new(kind, report.failure())),
-        }
-    }
-
-    fn settings(&self, spec: &SyncSpec, context: &Context) -> Result<crate::store::registry::Settings> {
-        let mut hosts: Vec<&str> = spec.routes.iter().flat_map(|route| route.from.iter().chain([&route.to])).filter_map(|end| end.value.host()).collect();
-        hosts.sort_unstable();
-        hosts.dedup();
-        let mut settings = self.network.settings(context, &hosts, self.credentials.sources(context, &hosts)?)?;
-        registries::apply(&spec.registries, &mut settings, &context.environment)?;
-        Ok(settings)
-    }
-
-    fn shard(&self, context: &Context) -> Result<Shard> {
-        let Some(written) = &self.shard else { return Ok(Shard::WHOLE) };
-        let cannot = |error: Error| error.context(format!("--shard {}", text::shown(written)));
-        let Some(of) = written.strip_prefix("auto/") else { return written.parse().map_err(cannot) };
-        let index = context.environment.parsed(&JOB_COMPLETION_INDEX, |text| text.parse::<u32>().map_err(|_| "a number from 0 is needed".to_owned()))?;
-        let Some(index) = index else {
-            return Err(cannot(
-                Error::usage("JOB_COMPLETION_INDEX is not set").hint("Kubernetes sets it in Indexed Jobs; elsewhere write the number, as in --shard 1/3"),
-            ));
-        };
-        let of = of.parse().map_err(|_| cannot(Error::usage(format!("`{}` is no number of shares", text::shown(of)))))?;
-        Shard::new(index.saturating_add(1), of).map_err(cannot)
+        self.share.plan(spec, context)
     }
 
     fn journal(&self, journals: &Journals<'_>, shard: Shard, context: &Context) -> Option<JournalRequest> {
@@ -184,6 +153,52 @@ impl JobFlags {
         }
         question.push_str("Remove them once all images have arrived?");
         prompt::confirm(&question, &context.run.cancel)
+    }
+}
+
+impl ShareFlags {
+    /// Tells what the job would do.
+    pub(super) fn plan(&self, spec: SyncSpec, context: &Context) -> Result<()> {
+        let network = Network::new(self.settings(&spec, context)?, &context.run)?;
+        let request = SyncRequest {
+            routes: spec.routes,
+            shard: self.shard(context)?,
+            failing: Failing::Alone,
+            journal: None,
+            confirm: &|_| Ok(false),
+            metadata_file: None,
+            options: context.layout_options(),
+            reach: &network,
+        };
+        let report = PlanText(job::plan(&context.run, &request)?);
+        context.output.print(&report)?;
+        match report.0.verdict() {
+            None => Ok(()),
+            Some(kind) => Err(Error::new(kind, report.failure())),
+        }
+    }
+
+    fn settings(&self, spec: &SyncSpec, context: &Context) -> Result<crate::store::registry::Settings> {
+        let mut hosts: Vec<&str> = spec.routes.iter().flat_map(|route| route.from.iter().chain([&route.to])).filter_map(|end| end.value.host()).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        let mut settings = self.network.settings(context, &hosts, self.credentials.sources(context, &hosts)?)?;
+        registries::apply(&spec.registries, &mut settings, &context.environment)?;
+        Ok(settings)
+    }
+
+    fn shard(&self, context: &Context) -> Result<Shard> {
+        let Some(written) = &self.shard else { return Ok(Shard::WHOLE) };
+        let cannot = |error: Error| error.context(format!("--shard {}", text::shown(written)));
+        let Some(of) = written.strip_prefix("auto/") else { return written.parse().map_err(cannot) };
+        let index = context.environment.parsed(&JOB_COMPLETION_INDEX, |text| text.parse::<u32>().map_err(|_| "a number from 0 is needed".to_owned()))?;
+        let Some(index) = index else {
+            return Err(cannot(
+                Error::usage("JOB_COMPLETION_INDEX is not set").hint("Kubernetes sets it in Indexed Jobs; elsewhere write the number, as in --shard 1/3"),
+            ));
+        };
+        let of = of.parse().map_err(|_| cannot(Error::usage(format!("`{}` is no number of shares", text::shown(of)))))?;
+        Shard::new(index.saturating_add(1), of).map_err(cannot)
     }
 }
 

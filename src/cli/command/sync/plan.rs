@@ -6,7 +6,7 @@ use crate::cli::context::Context;
 use crate::error::Result;
 use crate::sync::Prune;
 
-use super::job::JobFlags;
+use super::job::ShareFlags;
 use super::run::read;
 
 /// Says what a job in bulk would do: images, blobs, bytes and requests for each registry
@@ -26,9 +26,9 @@ pub(crate) struct Args {
     #[arg(long)]
     prune: bool,
     #[command(flatten)]
-    job: JobFlags,
+    share: ShareFlags,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
-    args.job.plan(read(&args.file, args.prune.then_some(Prune::Tags))?, context)
+    args.share.plan(read(&args.file, args.prune.then_some(Prune::Tags))?, context)
 }
