@@ -12,6 +12,7 @@ use crate::build::place::{At, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{Platform, text};
 
+use super::bundle::{Direction, bundle};
 use super::environment::Environment;
 #[cfg(feature = "run")]
 use super::machine::MachineFlags;
@@ -35,6 +36,12 @@ pub(crate) struct DockerfileFlags {
     /// Another context, for FROM and --from: a directory, or an image of a layout; may be repeated
     #[arg(long, value_name = "NAME=DIR|oci:DIR[:IMAGE]")]
     build_context: Vec<String>,
+    /// Takes what a build elsewhere left with --cache-to, proves it, and does no step that is in it; may be repeated
+    #[arg(long, value_name = "oci:DIR[:NAME]|type=local,src=DIR", conflicts_with = "no_cache")]
+    cache_from: Vec<String>,
+    /// Leaves the layers of all steps, and what the steps are known by, in a layout for builds elsewhere; may be repeated
+    #[arg(long, value_name = "oci:DIR[:NAME]|type=local,dest=DIR")]
+    cache_to: Vec<String>,
     /// Changes nothing: bases come from layouts, and nothing is ever downloaded
     #[arg(long)]
     pull: bool,
@@ -61,6 +68,8 @@ impl DockerfileFlags {
             ("--target", self.target.is_some()),
             ("--build-arg", !self.build_arg.is_empty()),
             ("--build-context", !self.build_context.is_empty()),
+            ("--cache-from", !self.cache_from.is_empty()),
+            ("--cache-to", !self.cache_to.is_empty()),
             ("--pull", self.pull),
         ];
         let first = given.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag);
@@ -109,6 +118,8 @@ impl DockerfileFlags {
             contexts: self.build_context.iter().map(|context| named_context(context)).collect::<Result<_>>()?,
             host: host.clone(),
             machine,
+            cache_from: self.cache_from.iter().map(|written| bundle(written, Direction::From)).collect::<Result<_>>()?,
+            cache_to: self.cache_to.iter().map(|written| bundle(written, Direction::To)).collect::<Result<_>>()?,
         })
     }
 }

@@ -9,6 +9,7 @@
 
 mod annotation;
 mod args;
+mod bundle;
 mod bytes;
 mod clock;
 mod command;
@@ -19,6 +20,7 @@ mod dockerfile;
 mod ending;
 mod environment;
 mod failure;
+mod fields;
 mod host;
 mod input;
 mod layers;

@@ -1,9 +1,8 @@
 //! `larder build` from a Dockerfile with `RUN`.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -11,32 +10,12 @@ use serde_json::json;
 use crate::support::context::{oci, stagings};
 use crate::support::dockerfile::Kitchen;
 use crate::support::process::{Companion, Runs as _, larder_as_nobody, temp};
-use crate::support::tools::{root, skip, tool};
+use crate::support::tools::skip;
 
-/// A context with this Dockerfile, and a base `shell` with a shell and a user. `None` after saying that the test is skipped.
+/// A context with this Dockerfile and a base with a shell. `None` after saying that the test is skipped.
 #[track_caller]
 fn kitchen(dockerfile: &str) -> Option<Kitchen> {
-    if !root() {
-        return None;
-    }
-    tool("runc")?;
-    let busybox = tool("busybox")?;
-    let kitchen = Kitchen::new(dockerfile);
-    let rootfs = kitchen.path("rootfs");
-    for directory in ["bin", "etc", "tmp", "data/deep", "home/app"] {
-        fs::create_dir_all(rootfs.join(directory)).expect("writable");
-    }
-    fs::set_permissions(rootfs.join("tmp"), std::os::unix::fs::PermissionsExt::from_mode(0o1777)).expect("own directory");
-    fs::copy(&busybox, rootfs.join("bin/busybox")).expect("a copy");
-    for name in Command::new(&busybox).arg("--list").succeeds().lines().filter(|name| *name != "busybox") {
-        symlink("busybox", rootfs.join("bin").join(name)).expect("writable");
-    }
-    fs::write(rootfs.join("etc/passwd"), "root:x:0:0::/:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n").expect("writable");
-    fs::write(rootfs.join("etc/group"), "root:x:0:\napp:x:1001:\n").expect("writable");
-    fs::write(rootfs.join("data/gone"), "gone").expect("writable");
-    fs::write(rootfs.join("data/deep/kept"), "kept").expect("writable");
-    kitchen.base("shell:1", &["--rootfs", "rootfs", "--env", "PATH=/bin"]);
-    Some(kitchen)
+    Kitchen::with_shell(dockerfile)
 }
 
 /// What workspaces and mounts are left where steps ran.

@@ -21,6 +21,7 @@ mod copy;
 mod determinism;
 mod diff;
 mod dockerfile;
+mod dockerfile_cache;
 mod dockerfile_refused;
 mod dockerfile_run;
 mod edit;

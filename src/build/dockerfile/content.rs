@@ -10,6 +10,7 @@ use super::copy::{Planned, PlannedNode};
 use super::files::ContentAt;
 use crate::error::{Error, Result};
 use crate::exec::Run;
+use crate::layer::Layer;
 use crate::layer::changeset::{Item, Node};
 use crate::layer::stack::{Entries, Stack};
 use crate::spec::{Descriptor, DiffId};
@@ -24,6 +25,13 @@ pub(super) struct StageLayer {
     pub(super) diff_id: DiffId,
     /// Where the blob is.
     pub(super) layout: Arc<Layout>,
+}
+
+impl StageLayer {
+    /// A layer that was made in `layout`.
+    pub(super) fn new(layer: &Layer, layout: &Arc<Layout>) -> Self {
+        StageLayer { descriptor: layer.descriptor.clone(), diff_id: layer.diff_id.clone(), layout: layout.clone() }
+    }
 }
 
 /// How much is copied at once.

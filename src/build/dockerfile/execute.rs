@@ -6,9 +6,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::bases::{BaseImage, ContextSource};
+use super::bundle::Bundle;
 use super::content::StageLayer;
 use super::copy::Planned;
 use super::files::{self, Files};
+use super::key::Key;
 use super::listing::Listing;
 use super::plan::{Plan, StageBase};
 #[cfg(feature = "run")]
@@ -38,8 +40,21 @@ pub struct Engine<'a> {
     pub work: &'a Arc<Layout>,
     /// What earlier builds knew, if it is to be used.
     pub cache: Option<&'a Cache>,
+    /// What builds elsewhere knew.
+    pub bundles: &'a [Bundle],
+    /// Whether it is to be told by which keys the steps are known.
+    pub keys: Keys,
     /// How layouts are opened.
     pub options: &'a Options,
+}
+
+/// Whether steps are told with the keys that they are known by on other machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// They are, though files have to be read for it that nobody else reads.
+    Told,
+    /// They are not.
+    Untold,
 }
 
 /// What was built.
@@ -78,6 +93,8 @@ pub struct BuiltStep {
     pub label: String,
     /// The layer that it made; none where nothing changed.
     pub layer: Option<BuiltLayer>,
+    /// What it is known by on other machines, where that is to be told.
+    pub key: Option<Key>,
 }
 
 /// Builds all stages of the plan. A failure is that of the first step, in the order of the plan, that failed.

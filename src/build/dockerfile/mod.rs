@@ -10,6 +10,7 @@
 //! links and `..` either of them holds. Where Docker's documentation leaves something open, BuildKit decides.
 
 mod bases;
+pub mod bundle;
 mod chmod;
 mod content;
 mod copy;
@@ -20,6 +21,7 @@ mod files;
 mod glob;
 pub mod ignore;
 pub mod instruction;
+mod key;
 mod listing;
 mod owner;
 pub mod parse;

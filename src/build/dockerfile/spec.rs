@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::bases::ContextSource;
+use super::bundle::BundleSpec;
 use super::ignore::Ignore;
 use super::instruction::Dockerfile;
 use super::plan::EPOCH;
@@ -37,6 +38,10 @@ pub struct DockerfileSpec {
     pub host: Platform,
     /// What steps that run a program get of this machine.
     pub machine: MachineSpec,
+    /// Where builds elsewhere left what they knew.
+    pub cache_from: Vec<At<BundleSpec>>,
+    /// Where to leave it for builds elsewhere.
+    pub cache_to: Vec<At<BundleSpec>>,
 }
 
 /// What steps that run a program get of this machine.

@@ -1,27 +1,30 @@
 //! Building one stage: its steps, one after the other.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
+use super::bundle;
 use super::content::{self, StageLayer};
 use super::copy::{self, Archives, Context, Copied, Planned, PlannedNode, Source, Work};
-use super::execute::{BuiltStep, Engine, Layered, Shared, StageDone, load};
+use super::execute::{BuiltStep, Engine, Keys, Layered, Shared, StageDone, load};
 use super::files::{self, Files};
 use super::ignore::Ignore;
 use super::instruction::Mode;
+use super::key::Key;
 use super::listing::Listing;
 use super::owner::{self, Table};
 #[cfg(not(feature = "run"))]
 use super::plan::RunPlan;
 use super::plan::{Action, CopyPlan, SourceId, StageBase, StepPlan};
 use crate::build::cache::Lineage;
-use crate::build::execute::{BuiltLayer, Origin, remember, settle};
+use crate::build::execute::{BuiltLayer, Origin, Settled, remember, settle};
 use crate::build::place::At;
 use crate::build::recipe::{Recipe, Recorder};
 use crate::build::takeover::{self, Named};
 use crate::error::{ErrorKind, Result};
-use crate::layer::builder;
 use crate::layer::changeset::{Item, Node};
 use crate::layer::tree::Tree;
+use crate::layer::{Layer, builder};
 use crate::spec::Algorithm;
 use crate::spec::config::History;
 
@@ -50,8 +53,9 @@ pub(super) fn build(engine: &Engine<'_>, shared: &Shared, position: usize) -> Re
     for (number, step) in plan.steps.iter().enumerate() {
         engine.run.cancel.check()?;
         let label = engine.plan.label(position, number);
-        let layer = state.step(step, &label, &engine.plan.prefix(position, number))?;
-        steps.push(BuiltStep { label, layer });
+        let done = state.step(step, &label, &engine.plan.prefix(position, number))?;
+        let (layer, key) = done.map_or((None, None), |done| (Some(done.layer), done.key));
+        steps.push(BuiltStep { label, layer, key });
     }
     for entry in &plan.history {
         let has_layer = entry.layer.is_some_and(|step| steps[step].layer.is_some());
@@ -72,17 +76,26 @@ pub(super) struct State<'a> {
     loaded: usize,
 }
 
+/// A step that made a layer, and what it is known by elsewhere, where that is to be told.
+pub(super) struct Done {
+    pub(super) layer: BuiltLayer,
+    pub(super) key: Option<Key>,
+}
+
 /// What a step puts into the stage.
-struct Change {
+struct Change<'a> {
     copied: Copied,
     recipe: Recipe,
+    /// The layers of what is copied from, and what else decides what the step comes to.
+    from: &'a [StageLayer],
+    rest: String,
     /// What it has in common with its next version.
     lineage: Lineage,
     /// Where its archives are.
     tree: Option<Arc<Tree>>,
 }
 
-impl Change {
+impl Change<'_> {
     /// Whether its archives still are what was planned, after the last byte was read. Other files are compared while they are read.
     fn check_still(&self) -> Result<()> {
         let Some(tree) = &self.tree else { return Ok(()) };
@@ -91,7 +104,7 @@ impl Change {
 }
 
 impl State<'_> {
-    fn step(&mut self, step: &StepPlan, label: &str, prefix: &str) -> Result<Option<BuiltLayer>> {
+    fn step(&mut self, step: &StepPlan, label: &str, prefix: &str) -> Result<Option<Done>> {
         match &step.action {
             Action::Copy(plan) => self.copy(step, plan, label),
             Action::Run(plan) => self.run(step, plan, label, prefix),
@@ -101,8 +114,8 @@ impl State<'_> {
                 let items =
                     copy::directories(run, self.files()?, path.as_bytes(), owner).map_err(|error| step.place.wrap(error, format!("cannot make `{path}`")))?;
                 let copied = Copied { items, archives: Vec::new() };
-                let recipe = self.recipe(&copied, &[], None);
-                let change = Change { copied, recipe, lineage: self.lineage(step), tree: None };
+                let recipe = self.recipe(&copied, &[], "");
+                let change = Change { copied, recipe, from: &[], rest: String::new(), lineage: self.lineage(step), tree: None };
                 let work = self.engine.work;
                 self.add(step, label, change, |change| content::fetch(run, label, &[], change.copied.items.clone(), || work.scratch_file()))
             }
@@ -110,7 +123,7 @@ impl State<'_> {
     }
 
     #[cfg(not(feature = "run"))]
-    fn run(&mut self, step: &StepPlan, plan: &RunPlan, _: &str, _: &str) -> Result<Option<BuiltLayer>> {
+    fn run(&mut self, step: &StepPlan, plan: &RunPlan, _: &str, _: &str) -> Result<Option<Done>> {
         Err(step.place.error(ErrorKind::Unsupported, format!("this larder was built to run no programs, `{}` neither", plan.words.join(" "))))
     }
 
@@ -124,7 +137,7 @@ impl State<'_> {
         self.layers.push(layer);
     }
 
-    fn copy(&mut self, step: &StepPlan, plan: &CopyPlan, label: &str) -> Result<Option<BuiltLayer>> {
+    fn copy(&mut self, step: &StepPlan, plan: &CopyPlan, label: &str) -> Result<Option<Done>> {
         let owner = plan.chown.as_ref().map(|chown| self.owner(chown)).transpose()?;
         if plan.mode == Mode::Onto {
             self.files()?;
@@ -134,9 +147,9 @@ impl State<'_> {
         let (source, tree) = from.source();
         let work = Work { run: engine.run, plan, source: &*source, tree, owner };
         let copied = copy::collect(&work, self.files.as_ref(), Archives::Noted)?;
-        let of_archives = (!copied.archives.is_empty()).then_some((plan, owner));
-        let recipe = self.recipe(&copied, from.layers(), of_archives);
-        let change = Change { copied, recipe, lineage: self.lineage(step), tree: tree.cloned() };
+        let rest = if copied.archives.is_empty() { String::new() } else { self.of_archives(plan, owner) };
+        let recipe = self.recipe(&copied, from.layers(), &rest);
+        let change = Change { copied, recipe, from: from.layers(), rest, lineage: self.lineage(step), tree: tree.cloned() };
         let files = self.files.take();
         let layer = self.add(step, label, change, |change| {
             let scratch = || engine.work.scratch_file();
@@ -151,11 +164,12 @@ impl State<'_> {
     }
 
     /// Adds the layer of a change, as somebody made it before or as it is made of `items`. A change of nothing adds none.
-    fn add(&mut self, step: &StepPlan, label: &str, change: Change, items: impl FnOnce(&Change) -> Result<Vec<Item>>) -> Result<Option<BuiltLayer>> {
+    fn add(&mut self, step: &StepPlan, label: &str, change: Change<'_>, items: impl FnOnce(&Change<'_>) -> Result<Vec<Item>>) -> Result<Option<Done>> {
         if change.copied.items.is_empty() && change.copied.archives.is_empty() {
             return Ok(None);
         }
         let engine = self.engine;
+        let key = OnceCell::new();
         let built = self.shared.layers.get(change.recipe.key, || {
             if let Some(known) = self.known(&change, label)? {
                 return Ok(BuiltLayer { layer: known, origin: Origin::Cached });
@@ -164,26 +178,50 @@ impl State<'_> {
                 cache.load_chunks(change.lineage, &self.shared.reuse);
             }
             let settled = settle(engine.run, &change.recipe);
+            if !engine.bundles.is_empty()
+                && let Some(layer) = bundle::find(engine.run, engine.bundles, label, self.key(&change, &key)?, engine.work)?
+            {
+                self.remember(&change, label, &layer, settled);
+                return Ok(BuiltLayer { layer, origin: Origin::Cached });
+            }
             let items = items(&change)?;
             let writer = engine.work.blob_writer(Algorithm::Sha256)?;
             let layer = builder::build(engine.run, label, &items, engine.codec, Some(&self.shared.reuse), writer)?;
             change.check_still()?;
-            if let Some(cache) = engine.cache {
-                remember(engine.run, (Named { label, bytes: 0, recipe: &change.recipe }, change.lineage), cache, engine.work, &layer, settled);
-            }
+            self.remember(&change, label, &layer, settled);
             Ok(BuiltLayer { layer, origin: Origin::Built })
+        });
+        let built = built.and_then(|layer| {
+            let key = (engine.keys == Keys::Told).then(|| self.key(&change, &key)).transpose()?;
+            Ok(Done { layer: (*layer).clone(), key })
         });
         let built = built.map_err(|error| match error.kind() {
             ErrorKind::Interrupted => error,
             _ => step.place.wrap(error, "cannot make the layer of this step"),
         })?;
-        let of = StageLayer { descriptor: built.layer.descriptor.clone(), diff_id: built.layer.diff_id.clone(), layout: engine.work.clone() };
+        let of = StageLayer::new(&built.layer.layer, engine.work);
         let planned = change.copied.archives.is_empty().then(|| Arc::new(change.copied.items));
         self.push(Layered { of, planned });
-        Ok(Some((*built).clone()))
+        Ok(Some(built))
     }
 
-    fn known(&self, change: &Change, label: &str) -> Result<Option<crate::layer::Layer>> {
+    /// What the change is known by on other machines.
+    fn key(&self, change: &Change<'_>, known: &OnceCell<Key>) -> Result<Key> {
+        if let Some(key) = known.get().copied().or_else(|| Key::of_recipe(&change.recipe)) {
+            return Ok(key);
+        }
+        let key = Key::of_copy(self.engine.run, self.engine.codec, &change.copied, (change.from, change.tree.as_deref()), &change.rest)?;
+        Ok(*known.get_or_init(|| key))
+    }
+
+    fn remember(&self, change: &Change<'_>, label: &str, layer: &Layer, settled: Settled) {
+        let engine = self.engine;
+        if let Some(cache) = engine.cache {
+            remember(engine.run, (Named { label, bytes: 0, recipe: &change.recipe }, change.lineage), cache, engine.work, layer, settled);
+        }
+    }
+
+    fn known(&self, change: &Change<'_>, label: &str) -> Result<Option<Layer>> {
         let Some(cache) = self.engine.cache else { return Ok(None) };
         let bytes = change.copied.items.iter().map(Planned::size).sum::<u64>() + change.copied.archives.iter().map(|found| found.stat.size).sum::<u64>();
         takeover::cached(self.engine.run, Named { label, bytes, recipe: &change.recipe }, cache, self.engine.work, self.engine.options)
@@ -205,8 +243,15 @@ impl State<'_> {
         Ok(self.files.insert(files))
     }
 
-    /// What the step comes to, as a hash. What is in archives depends on what is there before, and on the plan.
-    fn recipe(&self, copied: &Copied, from: &[StageLayer], of_archives: Option<(&CopyPlan, Option<(u32, u32)>)>) -> Recipe {
+    /// What decides what comes out of archives besides their content: what is there before, and the plan.
+    fn of_archives(&self, plan: &CopyPlan, owner: Option<(u32, u32)>) -> String {
+        let sources: Vec<&str> = plan.sources.iter().map(|source| source.value.as_str()).collect();
+        let below: Vec<&str> = self.layers.iter().map(|layer| layer.of.diff_id.0.as_str()).collect();
+        format!("archives {:?} {sources:?} {:?} {owner:?} {:?} {below:?}", plan.to.value, plan.mode, plan.paths)
+    }
+
+    /// What the step comes to, as a hash. `rest` is what decides besides the files.
+    fn recipe(&self, copied: &Copied, from: &[StageLayer], rest: &str) -> Recipe {
         let mut recorder = Recorder::new(self.engine.codec, self.engine.run.timestamps);
         let mut last = None;
         for item in &copied.items {
@@ -218,9 +263,8 @@ impl State<'_> {
                 }
             }
         }
-        if let Some((plan, owner)) = of_archives {
-            recorder.text(&format!("archives {:?} {:?} {:?} {owner:?}", plan.to.value, plan.sources, plan.mode));
-            self.layers.iter().for_each(|layer| recorder.text(layer.of.diff_id.0.as_str()));
+        if !copied.archives.is_empty() {
+            recorder.text(rest);
             copied.archives.iter().for_each(|found| recorder.stat(&found.stat));
         }
         recorder.finish()

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use super::staging::Staging;
 use super::{BuildRequest, LayerPlanReport, LayerReport, PlatformPlanReport, layer_report, staging_place};
 use crate::build::base::{BaseLayer, BaseOrigin, PlatformBase};
-use crate::build::dockerfile::execute::{self, Built, Engine};
+use crate::build::dockerfile::bundle::{self, Bundle, Scope, Step};
+use crate::build::dockerfile::execute::{self, Built, Engine, Keys};
 use crate::build::dockerfile::parse::Severity;
 #[cfg(feature = "run")]
 use crate::build::dockerfile::plan::Action;
 use crate::build::dockerfile::plan::{self, Plan, StageBase};
 use crate::build::dockerfile::spec::DockerfileSpec;
 use crate::build::place::{At, Place};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::exec::Run;
 use crate::spec::Platform;
 use crate::store::layout::{Layout, Options};
@@ -82,6 +83,7 @@ pub(super) fn plan_report(plan: &Plan, platforms: &[Platform]) -> (Vec<PlatformP
 /// The stages as they were built, and where.
 pub(super) struct Stages {
     built: Built,
+    work: Arc<Layout>,
     /// The work space, where it is one for a while.
     _staging: Option<Staging>,
 }
@@ -91,6 +93,7 @@ impl Stages {
     pub(super) fn build(run: &Run, request: &BuildRequest, plan: &Plan, layout: &Layout) -> Result<Stages> {
         let Some(spec) = &request.dockerfile else { return Err(crate::Error::usage("there is no Dockerfile")) };
         let (work, staging) = work_space(run, request, layout)?;
+        let bundles = bundles(run, spec, &request.options)?;
         let engine = Engine {
             run,
             spec,
@@ -98,9 +101,23 @@ impl Stages {
             codec: request.spec.compression.unwrap_or_default(),
             work: &work,
             cache: request.cache.as_ref().filter(|_| staging.is_none()),
+            bundles: &bundles,
+            keys: if spec.cache_to.is_empty() { Keys::Untold } else { Keys::Told },
             options: &request.options,
         };
-        Ok(Stages { built: execute::execute(&engine)?, _staging: staging })
+        let built = execute::execute(&engine)?;
+        drop(bundles);
+        let stages = Stages { built, work, _staging: staging };
+        spec.cache_to.iter().try_for_each(|to| bundle::write(run, to, &stages.steps(to.value.scope), &stages.work, &request.options))?;
+        Ok(stages)
+    }
+
+    /// What a bundle has of them.
+    fn steps(&self, scope: Scope) -> Vec<Step<'_>> {
+        let in_image =
+            |step: &Step<'_>| self.built.images.iter().flat_map(|image| &image.layers).any(|layer| layer.descriptor.digest == step.layer.descriptor.digest);
+        let steps = self.built.steps.iter().filter_map(|step| Some(Step { key: step.key?, label: &step.label, layer: &step.layer.as_ref()?.layer }));
+        steps.filter(|step| scope == Scope::Max || in_image(step)).collect()
     }
 
     /// The images of the target stage, one for each platform.
@@ -123,6 +140,19 @@ impl Stages {
         let made = self.built.steps.iter().filter_map(|step| Some((&step.label, step.layer.as_ref()?)));
         made.filter(|(_, layer)| known.insert(layer.layer.descriptor.digest.clone())).map(|(label, layer)| layer_report(label, layer)).collect()
     }
+}
+
+/// What builds elsewhere knew. What is not there yet is told, because a first build has nothing to begin with.
+fn bundles(run: &Run, spec: &DockerfileSpec, options: &Options) -> Result<Vec<Bundle>> {
+    let mut bundles = Vec::new();
+    for from in &spec.cache_from {
+        match Bundle::open(from, options) {
+            Ok(bundle) => bundles.push(bundle),
+            Err(error) if error.kind() == ErrorKind::NotFound => run.events.warn(error.to_string()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bundles)
 }
 
 /// Where layers are made: the layout of the cache; where there is none, one for a while.

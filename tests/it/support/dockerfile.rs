@@ -11,8 +11,9 @@ use tempfile::TempDir;
 
 use super::context::oci;
 use super::image::{LayerEntry, Ran, blob_path, config_of, layer_entries, manifest_of};
-use super::process::{larder, temp};
+use super::process::{Runs as _, larder, temp};
 use super::sound::assert_layout_is_sound;
+use super::tools::{root, tool};
 
 /// A place with a context, layouts and a cache.
 pub(crate) struct Kitchen {
@@ -26,6 +27,32 @@ impl Kitchen {
         fs::create_dir(kitchen.context()).expect("writable");
         kitchen.file("Dockerfile", dockerfile);
         kitchen
+    }
+
+    /// The same with a base `shell:1`, which has a shell and a user, for steps that run programs. `None` after saying that the test is skipped.
+    #[track_caller]
+    pub(crate) fn with_shell(dockerfile: &str) -> Option<Kitchen> {
+        if !root() {
+            return None;
+        }
+        tool("runc")?;
+        let busybox = tool("busybox")?;
+        let kitchen = Kitchen::new(dockerfile);
+        let rootfs = kitchen.path("rootfs");
+        for directory in ["bin", "etc", "tmp", "data/deep", "home/app"] {
+            fs::create_dir_all(rootfs.join(directory)).expect("writable");
+        }
+        fs::set_permissions(rootfs.join("tmp"), std::os::unix::fs::PermissionsExt::from_mode(0o1777)).expect("own directory");
+        fs::copy(&busybox, rootfs.join("bin/busybox")).expect("a copy");
+        for name in Command::new(&busybox).arg("--list").succeeds().lines().filter(|name| *name != "busybox") {
+            symlink("busybox", rootfs.join("bin").join(name)).expect("writable");
+        }
+        fs::write(rootfs.join("etc/passwd"), "root:x:0:0::/:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n").expect("writable");
+        fs::write(rootfs.join("etc/group"), "root:x:0:\napp:x:1001:\n").expect("writable");
+        fs::write(rootfs.join("data/gone"), "gone").expect("writable");
+        fs::write(rootfs.join("data/deep/kept"), "kept").expect("writable");
+        kitchen.base("shell:1", &["--rootfs", "rootfs", "--env", "PATH=/bin"]);
+        Some(kitchen)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -106,6 +106,8 @@ fn planned(run: &Run, instruction: &str) -> CopyPlan {
         contexts: Vec::new(),
         host: Platform::new("linux", "amd64", ""),
         machine: MachineSpec::default(),
+        cache_from: Vec::new(),
+        cache_to: Vec::new(),
     };
     let plan = plan::plan(run, &spec, std::slice::from_ref(&spec.host), &Options::default()).expect("planned");
     match plan.stages.last().and_then(|stage| stage.steps.last()).map(|step| step.action.clone()) {

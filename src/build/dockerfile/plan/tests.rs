@@ -70,6 +70,8 @@ impl Case {
             contexts: contexts.collect(),
             host: platform("linux/amd64"),
             machine: MachineSpec::default(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
         };
         let platforms: Vec<Platform> = platforms.iter().map(|text| platform(text)).collect();
         plan(&run, &spec, &platforms, &Options::default())

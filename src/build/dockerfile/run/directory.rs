@@ -4,39 +4,21 @@ use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt, lchown, symlink};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::build::dockerfile::key::copy;
 use crate::error::{Error, IoContext as _, Result};
 use crate::exec::Run;
-use crate::layer::changeset::{Item, Node};
+use crate::layer::changeset::Item;
 use crate::layer::{Entry, EntryKind};
 use crate::spec::text;
-
-/// How much is copied at once.
-const BUFFER: usize = 256 << 10;
 
 /// Writes a new file.
 pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     create(path)?.write_all(content).at("write", path)?;
     fs::set_permissions(path, PermissionsExt::from_mode(mode)).at("set the permissions of", path)
-}
-
-/// A hash of what items are: paths, attributes and contents.
-pub(super) fn digest_of(run: &Run, items: &[Item]) -> Result<String> {
-    let mut hasher = blake3::Hasher::new_derive_key("larder files 1");
-    for item in items {
-        run.cancel.check()?;
-        let entry = item.entry(run.timestamps)?;
-        // The debug form spells out every field, and it is compared with nothing but itself.
-        let described = format!("{entry:?}");
-        hasher.update(&(described.len() as u64).to_le_bytes()).update(described.as_bytes());
-        if let EntryKind::File { .. } = entry.kind {
-            copy(item, &entry, &mut hasher)?;
-        }
-    }
-    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// Puts items into an empty directory.
@@ -90,33 +72,4 @@ fn describe(path: &Path, entry: &Entry) -> Result<()> {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(entry.mtime).unwrap_or(0));
     let file = File::open(path).at("open", path)?;
     file.set_times(fs::FileTimes::new().set_modified(time).set_accessed(time)).at("set the times of", path)
-}
-
-/// Writes the content of a file, which must be what the plan saw.
-fn copy(item: &Item, entry: &Entry, to: &mut impl Write) -> Result<()> {
-    let cannot = |error: std::io::Error| Error::io(format!("cannot copy `{}` for a mount", text::bytes(&item.path)), error);
-    let mut buffer = vec![0; BUFFER];
-    match &item.node {
-        Node::Made(_, content) => to.write_all(content).map_err(cannot),
-        Node::Found(source, found) => {
-            let mut file = source.tree.open_file(found)?;
-            loop {
-                match file.read_into(&mut buffer)? {
-                    0 => return file.finish(),
-                    read => to.write_all(&buffer[..read]).map_err(cannot)?,
-                }
-            }
-        }
-        Node::Stored(_, file, offset) => {
-            let mut done = 0;
-            while done < entry.size() {
-                let wanted = usize::try_from(entry.size() - done).map_or(BUFFER, |left| left.min(BUFFER));
-                file.read_exact_at(&mut buffer[..wanted], offset + done).map_err(cannot)?;
-                to.write_all(&buffer[..wanted]).map_err(cannot)?;
-                done += wanted as u64;
-            }
-            Ok(())
-        }
-        Node::Hardlink(..) => Ok(()),
-    }
 }

@@ -11,12 +11,14 @@ mod workshop;
 
 use std::sync::Arc;
 
+use super::bundle;
 use super::content::StageLayer;
 use super::copy::{Planned, PlannedNode};
 use super::execute::{Engine, Layered};
+use super::key::Key;
 use super::plan::{Action, RunPlan, SCRIPTS, StepPlan};
 use super::spec::Network;
-use super::stage::State;
+use super::stage::{Done, State};
 use crate::build::execute::{BuiltLayer, Origin, remember, settle};
 use crate::build::recipe::{Recipe, Recorder};
 use crate::build::takeover::{self, Named};
@@ -24,13 +26,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layer::changeset::Item;
 use crate::layer::{builder, overlay};
 use crate::runtime::{self, Failure, Outcome, Step, interpreter};
-use crate::spec::{Algorithm, text};
+use crate::spec::{Algorithm, Platform, text};
 use mounts::Mounted;
 use output::Listener;
 pub(super) use workshop::Workshop;
 
-/// Says what this machine lacks of what the steps of the plan need, before anything is done.
+/// Says what this machine lacks of what the steps of the plan need, before anything is done. With the cache of another machine it may be that no step has to run.
 pub(super) fn check(engine: &Engine<'_>) -> Result<()> {
+    if !engine.bundles.is_empty() {
+        return Ok(());
+    }
     let mut checked = Vec::new();
     for stage in &engine.plan.stages {
         let Some(step) = stage.steps.iter().find(|step| matches!(step.action, Action::Run(_))) else { continue };
@@ -38,21 +43,26 @@ pub(super) fn check(engine: &Engine<'_>) -> Result<()> {
             workshop::program(&engine.spec.machine).map_err(|error| step.place.wrap(error, "cannot run this step"))?;
         }
         if !checked.contains(&&stage.platform) {
-            interpreter::check(&stage.platform).map_err(|error| step.place.wrap(error, "cannot run this step"))?;
+            check_platform(&stage.platform, step)?;
             checked.push(&stage.platform);
         }
     }
     Ok(())
 }
 
+fn check_platform(platform: &Platform, step: &StepPlan) -> Result<()> {
+    interpreter::check(platform).map_err(|error| step.place.wrap(error, "cannot run this step"))
+}
+
 impl State<'_> {
     /// Runs a command, unless it is known what it changes.
-    pub(super) fn run(&mut self, step: &StepPlan, plan: &RunPlan, label: &str, prefix: &str) -> Result<Option<BuiltLayer>> {
+    pub(super) fn run(&mut self, step: &StepPlan, plan: &RunPlan, label: &str, prefix: &str) -> Result<Option<Done>> {
         let (engine, shared) = (self.engine, self.shared);
         let layers = self.stage_layers();
         let mounted = Mounted::find(engine, shared, plan)?;
         let recipe = recipe(engine, &engine.plan.stages[self.position].platform.to_string(), &layers, plan, &mounted);
         let lineage = self.lineage(step);
+        let key = Key::of(&recipe);
         let mut items = None;
         let built = shared.layers.get(recipe.key, || {
             let named = Named { label, bytes: 0, recipe: &recipe };
@@ -61,10 +71,19 @@ impl State<'_> {
             {
                 return Ok(BuiltLayer { layer: known, origin: Origin::Cached });
             }
+            let settled = settle(engine.run, &recipe);
+            if let Some(layer) = bundle::find(engine.run, engine.bundles, label, key, engine.work)? {
+                if let Some(cache) = engine.cache {
+                    remember(engine.run, (named, lineage), cache, engine.work, &layer, settled);
+                }
+                return Ok(BuiltLayer { layer, origin: Origin::Cached });
+            }
+            if !engine.bundles.is_empty() {
+                check_platform(&engine.plan.stages[self.position].platform, step)?;
+            }
             if let Some(cache) = engine.cache {
                 cache.load_chunks(lineage, &shared.reuse);
             }
-            let settled = settle(engine.run, &recipe);
             let workspace = shared.workshop.workspace(engine)?;
             let lowers = shared.workshop.lowers(engine, &layers)?;
             let upper = {
@@ -97,7 +116,7 @@ impl State<'_> {
             }
             let writer = engine.work.blob_writer(Algorithm::Sha256)?;
             let layer = builder::build(engine.run, label, &changes.items, engine.codec, Some(&shared.reuse), writer)?;
-            let stored = StageLayer { descriptor: layer.descriptor.clone(), diff_id: layer.diff_id.clone(), layout: engine.work.clone() };
+            let stored = StageLayer::new(&layer, engine.work);
             shared.workshop.add(&layers, &stored, lowers, upper);
             if let Some(cache) = engine.cache {
                 remember(engine.run, (named, lineage), cache, engine.work, &layer, settled);
@@ -111,9 +130,9 @@ impl State<'_> {
             true => error,
             false => step.place.wrap(error, "cannot run this step"),
         })?;
-        let of = StageLayer { descriptor: built.layer.descriptor.clone(), diff_id: built.layer.diff_id.clone(), layout: engine.work.clone() };
+        let of = StageLayer::new(&built.layer, engine.work);
         self.push(Layered { of, planned: items.map(|items| Arc::new(items.into_iter().map(planned).collect())) });
-        Ok(Some((*built).clone()))
+        Ok(Some(Done { layer: (*built).clone(), key: Some(key) }))
     }
 }
 

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use super::SCRIPTS;
 use super::caches::{self, Held};
-use super::directory::{self, digest_of};
+use super::directory;
 use crate::build::dockerfile::content::{self, StageLayer};
 use crate::build::dockerfile::copy::{self, Archives, Planned, Work};
 use crate::build::dockerfile::execute::{Engine, Shared};
 use crate::build::dockerfile::glob;
 use crate::build::dockerfile::instruction::{Mode, Paths, Verb};
+use crate::build::dockerfile::key::digest_of;
 use crate::build::dockerfile::plan::{BindPlan, CachePlan, CopyPlan, DocumentPlan, MountPlan, MountedPlan, RunPlan, SecretPlan, SourceId, Writable};
 use crate::build::dockerfile::stage::From;
 use crate::build::place::At;
