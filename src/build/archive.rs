@@ -8,6 +8,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::destination::join;
 use super::names::{Added, Names};
 use super::plan::TarSource;
 use super::spec::Devices;
@@ -15,7 +16,7 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::exec::Run;
 use crate::fsio::regular;
 use crate::layer::EntryKind;
-use crate::layer::changeset::Item;
+use crate::layer::changeset::{Item, Node};
 use crate::layer::decode::{self, packed};
 use crate::layer::tar::Reader;
 use crate::layer::tree::Stat;
@@ -40,6 +41,22 @@ pub(super) fn items(run: &Run, source: &TarSource, spool: impl FnOnce() -> Resul
 pub(super) fn items_of(run: &Run, file: File, path: &Path, devices: Devices, spool: impl FnOnce() -> Result<Arc<File>>) -> Result<Vec<Item>> {
     let file = unpacked(run, file, path, spool)?;
     read(run, &file, devices)
+}
+
+/// The items of a plain tar that larder made, below a directory; what it says of its root is said of that directory.
+pub fn items_below(run: &Run, path: &Path, directory: &[u8]) -> Result<Vec<Item>> {
+    let file = Arc::new(regular::open_path(path)?.file);
+    let mut items = read(run, &file, Devices::Keep)?;
+    for item in &mut items {
+        item.path = join(directory, &item.path);
+        if let Node::Stored(entry, ..) | Node::Made(entry, _) = &mut item.node {
+            entry.path.clone_from(&item.path);
+            if let EntryKind::Hardlink { target } = &mut entry.kind {
+                *target = join(directory, target);
+            }
+        }
+    }
+    Ok(items)
 }
 
 /// Whether the archive still is what the plan saw, after the last byte was read.

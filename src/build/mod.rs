@@ -30,6 +30,7 @@ mod takeover;
 pub mod template;
 
 pub use crate::specfile::place;
+pub use archive::items_below;
 pub use cache::Cache;
 pub use execute::{Built, BuiltImage, BuiltLayer, Origin, Shape, check_still, execute, items, make};
 pub use plan::{AbovePlan, BuildPlan, Content, LayerPlan, PlatformPlan, plan, plan_above, plan_upon};

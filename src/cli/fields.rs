@@ -28,6 +28,16 @@ impl Fields {
         Some(self.0.remove(at).1)
     }
 
+    /// The same for a key that is true or false. The error is one clause.
+    pub(super) fn flag(&mut self, key: &str) -> Result<Option<bool>, String> {
+        match self.take(key).as_deref() {
+            None => Ok(None),
+            Some("true" | "1") => Ok(Some(true)),
+            Some("false" | "0") => Ok(Some(false)),
+            Some(_) => Err(format!("`{key}` is true or false")),
+        }
+    }
+
     /// The first key that nobody has asked for.
     pub(super) fn first(&self) -> Option<&str> {
         self.0.first().map(|(key, _)| key.as_str())
@@ -64,5 +74,7 @@ mod tests {
         for written in ["", "a", "a=", "=b", "a=1,a=2", "\"a=1", "a=1,,b=2"] {
             assert!(Fields::parse(written).is_err(), "{written}");
         }
+        assert_eq!(Fields::parse("tar=false").expect("valid").flag("tar"), Ok(Some(false)));
+        assert!(Fields::parse("tar=no").expect("valid").flag("tar").is_err());
     }
 }

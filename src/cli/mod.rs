@@ -29,6 +29,7 @@ mod machine;
 #[cfg(feature = "sync")]
 mod network;
 mod output;
+mod outputs;
 #[cfg(feature = "run")]
 mod part;
 mod progress;

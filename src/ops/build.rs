@@ -3,6 +3,7 @@
 mod dockerfile;
 mod report;
 mod staging;
+mod tree;
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -28,6 +29,7 @@ use crate::store::{Destination as _, Location, Sharing, Source};
 pub use dockerfile::runs_programs;
 pub use report::{BuildPlanReport, BuildReport, ImageReport, LayerPlanReport, LayerReport, PlatformPlanReport};
 use staging::Staging;
+pub use tree::{Split, TreeForm, TreeOutput};
 
 /// What to build and where to.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub struct BuildRequest {
     pub host: Platform,
     /// The layouts and archives to write.
     pub outputs: Vec<Output>,
+    /// The directories and tars with the files of it.
+    pub trees: Vec<TreeOutput>,
     /// Whether there is an index around a single platform too.
     pub shape: Shape,
     /// The cache, if one is to be used.
@@ -95,8 +99,8 @@ pub fn plan(run: &Run, request: &BuildRequest) -> Result<BuildPlanReport> {
         What::Dockerfile(plan) => dockerfile::plan_report(plan, &prepared.platforms),
     };
     Ok(BuildPlanReport {
-        names: all_names(&prepared.names, &request.outputs),
-        outputs: locations(&request.outputs),
+        names: all_names(&prepared.names, request),
+        outputs: locations(request),
         platforms,
         layers,
         compression: request.spec.compression.unwrap_or_default().to_string(),
@@ -110,7 +114,7 @@ pub fn plan(run: &Run, request: &BuildRequest) -> Result<BuildPlanReport> {
 /// in all of them and in the archives, so that a failure until then leaves all names as they were, and no archive half written. The names themselves are given to
 /// one layout after the other: where that fails, those before it have the new ones. The metadata file comes last.
 pub fn execute(run: &Run, request: &BuildRequest) -> Result<BuildReport> {
-    if request.outputs.is_empty() {
+    if request.outputs.is_empty() && request.trees.is_empty() {
         return Err(Error::usage("there is nothing to write to").hint("add an output: -o oci:DIR"));
     }
     let prepared = prepare(run, request)?;
@@ -120,6 +124,7 @@ pub fn execute(run: &Run, request: &BuildRequest) -> Result<BuildReport> {
         // What cannot be written is known before anything is built.
         drop(transport::destination(&output.location, &request.options)?);
     }
+    let trees = request.trees.iter().map(|tree| tree.prepare(prepared.platforms.len(), &request.options)).collect::<Result<Vec<_>>>()?;
     let mut metadata_file = request.metadata_file.as_deref().map(metadata_target).transpose()?;
     let mut describe = |built: &Built| match &mut metadata_file {
         Some(file) => file.fill(&json::canonical(&metadata(built, request, names))?, 0o644),
@@ -129,6 +134,7 @@ pub fn execute(run: &Run, request: &BuildRequest) -> Result<BuildReport> {
         Some((first, others)) => {
             let (built, made, layouts) = into_layouts(run, request, &prepared, (first, others), &archives)?;
             describe(&built)?;
+            trees.into_iter().try_for_each(|tree| tree.write(run, &layouts[0].0, &built, &request.options))?;
             run.cancel.check()?;
             for (layout, output) in &layouts {
                 let entries: Vec<Descriptor> = output.names(names).iter().map(|name| named(&built.root, name)).collect();
@@ -137,11 +143,14 @@ pub fn execute(run: &Run, request: &BuildRequest) -> Result<BuildReport> {
             (built, made)
         }
         None => {
-            let staging = Staging::create(staging_place(&archives, &request.options), &request.options)?;
+            let place = request.trees.first().filter(|_| archives.is_empty()).map(|tree| tree.place(&request.options));
+            let place = place.as_deref().unwrap_or_else(|| staging_place(&archives, &request.options));
+            let staging = Staging::create(place, &request.options)?;
             let cache = request.cache.as_ref().map(Cache::unfed);
             let (built, made) = make(run, request, &prepared, staging.layout(), cache.as_ref())?;
             describe(&built)?;
             archives.iter().try_for_each(|output| pack(run, request, staging.layout(), &built, output, names))?;
+            trees.into_iter().try_for_each(|tree| tree.write(run, staging.layout(), &built, &request.options))?;
             (built, made)
         }
     };
@@ -390,16 +399,17 @@ fn report(request: &BuildRequest, layers: Vec<LayerReport>, built: &Built, names
     BuildReport {
         digest: built.root.digest.clone(),
         media_type: built.root.media_type.to_string(),
-        names: all_names(names, &request.outputs),
-        outputs: locations(&request.outputs),
+        names: all_names(names, request),
+        outputs: locations(request),
         images: images.collect(),
         layers,
     }
 }
 
-fn all_names(names: &[ImageName], outputs: &[Output]) -> Vec<String> {
+/// The names that are given; where nothing is written yet, those of the image.
+fn all_names(names: &[ImageName], request: &BuildRequest) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
-    for output in outputs {
+    for output in &request.outputs {
         for name in output.names(names) {
             let shown = name.as_str().to_owned();
             if !all.contains(&shown) {
@@ -407,11 +417,11 @@ fn all_names(names: &[ImageName], outputs: &[Output]) -> Vec<String> {
             }
         }
     }
-    if outputs.is_empty() { names.iter().map(|name| name.as_str().to_owned()).collect() } else { all }
+    if request.outputs.is_empty() && request.trees.is_empty() { names.iter().map(|name| name.as_str().to_owned()).collect() } else { all }
 }
 
-fn locations(outputs: &[Output]) -> Vec<String> {
-    outputs.iter().map(Output::shown).collect()
+fn locations(request: &BuildRequest) -> Vec<String> {
+    request.outputs.iter().map(Output::shown).chain(request.trees.iter().map(TreeOutput::shown)).collect()
 }
 
 /// The file that buildx writes with `--metadata-file` and that other tools read.
@@ -420,7 +430,7 @@ fn metadata(built: &Built, request: &BuildRequest, names: &[ImageName]) -> HashM
     let mut metadata = HashMap::from([
         ("containerimage.digest".to_owned(), json!(built.root.digest)),
         ("containerimage.descriptor".to_owned(), json!(descriptor)),
-        ("image.name".to_owned(), json!(all_names(names, &request.outputs).join(","))),
+        ("image.name".to_owned(), json!(all_names(names, request).join(","))),
     ]);
     if let [image] = built.images.as_slice() {
         metadata.insert("containerimage.config.digest".to_owned(), json!(image.config.digest));

@@ -17,7 +17,7 @@ use crate::layer::remarks::Remarks;
 use crate::layer::stack::{Entries, Stack};
 use crate::layer::unpack::{self, Complete, LeftOut, Owner, Target, What};
 use crate::spec::{Descriptor, Digest, text};
-use crate::store::{Location, Options, transport};
+use crate::store::{Location, Options, Source, transport};
 
 /// What to unpack, and how.
 #[derive(Clone, Debug)]
@@ -83,32 +83,53 @@ pub struct UnpackReport {
     pub left_out: Vec<LeftOut>,
 }
 
+/// Where to unpack an image to, and how: what [`UnpackRequest`] says of it.
+pub(super) struct Into<'a> {
+    pub(super) target: &'a Path,
+    pub(super) owner: Owner,
+    pub(super) max_size: Option<u64>,
+    pub(super) completeness: Completeness,
+    pub(super) durability: Durability,
+}
+
 /// Unpacks.
 ///
 /// Kinds: `conflict` where the target is there and not empty; `not_found` for the image, its platform, or the directory that is to hold the target; `corrupt` for
 /// damage and for layers that make no sense; `unsupported` for what is no container image, beyond limits, and where something would have to be left out and must not be.
 pub fn execute(run: &Run, request: &UnpackRequest) -> Result<UnpackReport> {
-    let (parent, name) = place(&request.target)?;
+    let UnpackRequest { target, owner, max_size, completeness, durability, .. } = request;
+    check_target(target)?;
     let source = transport::source(&request.image, &request.options)?;
     let root = source.resolve(request.image.selector())?;
-    let image = Image::find(&*source, &root, &request.choice)?;
+    let found = Image::find(&*source, &root, &request.choice)?;
+    image(run, &*source, &found, &Into { target, owner: *owner, max_size: *max_size, completeness: *completeness, durability: *durability })
+}
+
+/// Whether a directory can be unpacked to, as far as that is known beforehand. Kinds as [`execute`].
+pub(super) fn check_target(target: &Path) -> Result<()> {
+    place(target).map(drop)
+}
+
+/// Unpacks an image that is found already. Kinds as [`execute`].
+pub(super) fn image(run: &Run, source: &dyn Source, image: &Image, into: &Into<'_>) -> Result<UnpackReport> {
+    let (parent, name) = place(into.target)?;
     let layers = &image.manifest.value.layers;
-    let stack = Stack::new(run, &*source, layers.iter().zip(&image.diff_ids))?;
-    let options = unpack::Options { owner: request.owner, max_size: request.max_size, cancel: run.cancel.clone() };
+    let stack = Stack::new(run, source, layers.iter().zip(&image.diff_ids))?;
+    let options = unpack::Options { owner: into.owner, max_size: into.max_size, cancel: run.cancel.clone() };
     let mut target = Target::create(parent.clone(), &name, options)?;
     let task = run.events.start("unpack", Some(stack.size()));
     stack.read(&task, |position, entries| apply(run, &layers[position], entries, &mut target))?;
     let complete = target.complete()?;
-    tell(run, &complete, request.completeness)?;
-    if request.durability == Durability::OnDisk {
+    tell(run, &complete, into.completeness)?;
+    if into.durability == Durability::OnDisk {
         complete.sync()?;
     }
     run.cancel.check()?;
     let done = complete.appear(&parent, &name)?;
     Ok(UnpackReport {
-        digest: image.manifest.descriptor.digest,
+        digest: image.manifest.descriptor.digest.clone(),
         platform: image.platform.to_string(),
-        target: text::path(&request.target).into_owned(),
+        target: text::path(into.target).into_owned(),
         layers: layers.len(),
         files: done.files,
         directories: done.directories,

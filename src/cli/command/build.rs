@@ -16,6 +16,7 @@ use crate::cli::dockerfile::{self, DockerfileFlags, is_dockerfile};
 use crate::cli::environment::Environment;
 use crate::cli::layers::LayerFlags;
 use crate::cli::output::Report;
+use crate::cli::outputs::{self, Tags, Written};
 use crate::cli::settings::SettingFlags;
 use crate::cli::style::Style;
 use crate::cli::table::{Align, Table};
@@ -23,12 +24,10 @@ use crate::cli::{annotation, bytes, host, input};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::fsio::regular;
 use crate::layer::Codec;
-use crate::ops::build::{self, BuildPlanReport, BuildReport, BuildRequest, Output, OutputNames};
+use crate::ops::build::{self, BuildPlanReport, BuildReport, BuildRequest, TreeOutput};
 #[cfg(feature = "run")]
 use crate::runtime::userns;
-use crate::spec::name::ImageName;
-use crate::spec::{Platform, Selector, limits, text};
-use crate::store::location::Location;
+use crate::spec::{Platform, limits, text};
 
 /// Builds an image for one or more platforms into an OCI image layout or an archive
 ///
@@ -50,8 +49,9 @@ pub(crate) struct Args {
     /// The file, where it is not CONTEXT/larder.toml or CONTEXT/Dockerfile; one with Dockerfile or Containerfile in its name, or - for stdin, is a Dockerfile
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Layout or archive to write; a NAME is given there, instead of the file's tags or besides those of --tag; may be repeated
-    #[arg(long, short, value_name = "LOCATION[:NAME]")]
+    /// Layout or archive to write; a NAME is given there, instead of the file's tags or besides those of --tag; or type=oci, docker, local or tar with
+    /// dest=PATH, as buildx has it, the last two for the files of the image; may be repeated
+    #[arg(long, short, value_name = "LOCATION[:NAME]|type=TYPE,dest=PATH")]
     output: Vec<String>,
     /// Name of the image; replaces the file's tags; may be repeated
     #[arg(long, short, value_name = "NAME[:TAG]")]
@@ -114,7 +114,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
         return context.output.print(&PlanText(build::plan(&run, &request).map_err(shown)?));
     }
     let report = Text(build::execute(&run, &request).map_err(shown)?);
-    match request.outputs.iter().any(|output| output.location.is_stream()) {
+    let trees = request.trees.iter().any(TreeOutput::is_stdout);
+    match trees || request.outputs.iter().any(|output| output.location.is_stream()) {
         true => context.output.beside().print(&report),
         false => context.output.print(&report),
     }
@@ -122,8 +123,15 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
 
 fn request(args: Args, context: &Context) -> Result<BuildRequest> {
     let host = host::platform();
-    let outputs = args.output.iter().map(|output| self::output(output, &args)).collect::<Result<Vec<_>>>()?;
-    if outputs.is_empty() && !args.dry_run {
+    let tags = if args.tag.is_empty() { Tags::NotGiven } else { Tags::Given };
+    let (mut outputs, mut trees) = (Vec::new(), Vec::new());
+    for written in &args.output {
+        match outputs::output(written, tags)? {
+            Written::Image(output) => outputs.push(output),
+            Written::Tree(tree) => trees.push(tree),
+        }
+    }
+    if args.output.is_empty() && !args.dry_run {
         return Err(Error::usage("there is nothing to write to").hint("add an output: -o oci:DIR"));
     }
     let cache = match (args.no_cache, &args.cache_dir) {
@@ -138,21 +146,7 @@ fn request(args: Args, context: &Context) -> Result<BuildRequest> {
     }
     let machine = args.dockerfile.machine(&context.environment)?;
     let (spec, dockerfile) = spec(args, machine, &host)?;
-    Ok(BuildRequest { spec, dockerfile, host, outputs, shape, cache, metadata_file, options: context.layout_options() })
-}
-
-fn output(written: &str, args: &Args) -> Result<Output> {
-    let location = Location::parse(written).map_err(|error| error.context(format!("cannot write to `{}`", text::shown(written))))?;
-    if matches!(location.selector(), Selector::Digest(_)) {
-        return Err(Error::usage(format!("`{location}` has a digest, which follows from what is built")).hint("write a name or nothing after the path"));
-    }
-    let names = match location.name().map(ImageName::verbatim).transpose()? {
-        None => OutputNames::Image,
-        // Tags of this very call are meant; those of the file may be for other builds.
-        Some(name) if args.tag.is_empty() => OutputNames::Only(name),
-        Some(name) => OutputNames::ImageAnd(name),
-    };
-    Ok(Output { location, names })
+    Ok(BuildRequest { spec, dockerfile, host, outputs, trees, shape, cache, metadata_file, options: context.layout_options() })
 }
 
 /// The file's specification with the flags on top.
