@@ -149,10 +149,26 @@ pub(crate) fn usage_error(misuse: &clap::Error) -> Error {
         _ => "larder".to_owned(),
     };
     let help = format!("`{command} --help` explains the arguments");
-    Error::usage(message).hint(match tip {
+    let elsewhere = match misuse.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) if misuse.kind() == Misuse::UnknownArgument && command == "larder build" => {
+            buildx_has(argument).map(str::to_owned)
+        }
+        _ => None,
+    };
+    Error::usage(message).hint(match elsewhere.or(tip) {
         Some(tip) => format!("{tip}; {help}"),
         None => help,
     })
+}
+
+/// What stands in larder for flags that people bring along from `docker buildx build`.
+fn buildx_has(argument: &str) -> Option<&'static str> {
+    match argument {
+        "--push" => Some("larder builds into a layout, and `larder sync push` pushes from there"),
+        "--load" => Some("`-o docker-archive:FILE` writes what `docker load` and `podman load` take"),
+        "--provenance" | "--sbom" | "--attest" => Some("larder adds no attestations of its own, so there are none to ask for or to turn off"),
+        _ => None,
+    }
 }
 
 /// The words of a usage line up to the first argument: `Usage: larder index create [OPTIONS] LAYOUT` gives `larder index create`.
@@ -210,6 +226,9 @@ mod tests {
         let error = misuse(&["larder", "--forma", "json"]);
         assert_eq!(error.hint_text(), Some("a similar argument exists: '--format'; `larder --help` explains the arguments"));
         assert_eq!(misuse(&["larder"]).message(), "no command is given");
+        let hint = |argument| misuse(&["larder", "build", argument]).hint_text().unwrap_or_default().to_owned();
+        assert!(hint("--push").contains("`larder sync push`") && hint("--push").ends_with("explains the arguments"), "{}", hint("--push"));
+        assert!(hint("--provenance=false").contains("no attestations") && hint("--load").contains("docker-archive"));
         let error = misuse(&["larder", "--jobs", "0"]);
         assert_eq!(error.message(), "invalid value '0' for '--jobs <N>': a number from 1 to 1024 is needed");
     }

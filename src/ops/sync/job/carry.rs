@@ -252,7 +252,10 @@ impl<'a> Carrying<'a> {
                 self.outcomes.set_open(work.images(), &Outcome::without(State::Absent, None));
                 Ok(None)
             }
-            None => Err(Error::not_found(format!("there is no image {}", first.source)).subject(&first.source).side(Side::Source)),
+            None => Err(Error::not_found(format!("there is no image {}", first.source))
+                .subject(&first.source)
+                .hint("`larder sync list` shows the tags of a repository; a repository alone means its tag latest")
+                .side(Side::Source)),
         }
     }
 
