@@ -53,6 +53,11 @@ pub fn path(path: &Path) -> Cow<'_, str> {
 
 /// The known word that a person most likely meant.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    /// Nobody slips in a longer word, and comparing takes the square of its length.
+    const LONGEST: usize = 100;
+    if word.len() > LONGEST {
+        return None;
+    }
     let word = word.to_lowercase();
     let allowed = |known: &str| 1 + known.len() / 4;
     // Slips change the length by one each; comparing what is far away would take long where much is known.

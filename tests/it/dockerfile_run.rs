@@ -297,6 +297,32 @@ fn what_did_not_change_is_not_run_again_and_twice_gives_the_same_bytes() {
 }
 
 #[test]
+fn the_same_bytes_come_out_everywhere() {
+    let text = "FROM shell:1 AS one\nRUN mkdir -p /made/deep && touch /made/stamp && echo $TZ$LANG$LC_ALL > /made/env && umask > /made/umask && hostname > /made/host\nFROM shell:1\nCOPY d /d\nRUN --mount=target=/c cp -r /c/d /copied && chmod -R go-rwx /copied && ls -A / > /list && env > /env && rm -r /data\nCOPY --from=one /made /made\nRUN ln /list /hard && date > /dev/null\n";
+    let (Some(first), Some(second)) = (kitchen(text), kitchen(text)) else { return };
+    for (kitchen, names) in [(&first, ["x", "a", "m"]), (&second, ["m", "x", "a"])] {
+        names.iter().for_each(|name| kitchen.file(&format!("d/{name}"), name));
+    }
+    let here = first.image(&["--base", &first.bases(), "--network", "none", "--jobs", "2"]);
+    let output = oci(&second.out());
+    let elsewhere = second.command(&["--base", &second.bases(), "--platform", "linux/amd64", "--jobs", "1", "--no-cache", "-t", "app:1", "-o", &output]);
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["-c", "umask 077; exec \"$@\"", "bash"]).arg(elsewhere.get_program());
+    bash.args(elsewhere.get_args().filter(|argument| *argument != "--cache-dir" && *argument != second.path("cache").as_os_str()));
+    bash.env("TZ", "Asia/Kathmandu").env("LANG", "de_DE.UTF-8").env("LC_ALL", "C").env("HOME", "/nowhere").current_dir(second.path("rootfs"));
+    let ran = crate::support::image::Ran::from(bash.output().expect("bash starts"));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.json()["digest"], here.report["digest"]);
+    assert_eq!(here.read("made/env"), "\n");
+    assert_eq!(here.read("made/umask"), "0022\n");
+    assert!(here.entries().values().all(|entry| entry.mtime == 0));
+    // A later moment bounds the times of what is made now.
+    let later = first.image(&["--base", &first.bases(), "--build-arg", "SOURCE_DATE_EPOCH=1000000000"]);
+    let entries = later.entries();
+    assert_eq!((entries["made/stamp"].mtime, entries["list"].mtime), (1_000_000_000, 1_000_000_000));
+}
+
+#[test]
 fn links_that_a_command_made_lead_nowhere_but_into_its_root() {
     let Some(kitchen) =
         kitchen("FROM shell:1\nRUN ln -s VICTIM /out && ln -s / /up && rm -r /data && ln -s VICTIM /data\nCOPY a /out/a\nCOPY a /data/\nADD a /up/x\n")

@@ -1,5 +1,6 @@
 //! Permission bits as `--chmod` has them: octal, or in the words of `chmod`.
 
+use super::bounds::CHMOD_STEPS;
 use crate::build::place::At;
 use crate::error::Result;
 use crate::spec::text;
@@ -50,7 +51,7 @@ impl Chmod {
         }
         let mut changes = Vec::new();
         for clause in value.split(',') {
-            symbolic(clause, &mut changes).ok_or_else(bad)?;
+            symbolic(clause, &mut changes).filter(|()| changes.len() <= CHMOD_STEPS).ok_or_else(bad)?;
         }
         Ok(Chmod(changes))
     }

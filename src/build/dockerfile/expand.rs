@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::iter::Peekable;
 use std::str::Chars;
 
+use super::bounds::{EXPANDED_BYTES, PATTERN_WORK};
 use super::pattern::{Match, Pattern};
 
 /// How deep `${a:-${b:-…}}` may be nested: deeper than anybody writes, and no danger to the stack.
@@ -111,6 +112,7 @@ impl Reader<'_> {
         let mut words = Words::default();
         let quotes = self.lexer.quotes != Quotes::Ignored;
         while let Some(&c) = self.chars.peek() {
+            bounded(&text)?;
             if Some(c) == end {
                 self.chars.next();
                 return Ok((text, words.finish()));
@@ -145,6 +147,7 @@ impl Reader<'_> {
                 }
             }
         }
+        bounded(&text)?;
         match end {
             Some(end) => Err(format!("`{end}` is missing at the end of a `${{…}}`")),
             None => Ok((text, words.finish())),
@@ -176,6 +179,7 @@ impl Reader<'_> {
         self.chars.next();
         self.quote(&mut text, '"');
         while let Some(&c) = self.chars.peek() {
+            bounded(&text)?;
             if c == '$' {
                 text.push_str(&self.dollar(escapes)?);
                 continue;
@@ -265,8 +269,11 @@ impl Reader<'_> {
         let Some(value) = self.wanted(name) else {
             return Ok(if self.lexer.unset == Unset::Kept { format!("{kept}/{pattern}/{replacement}}}") } else { String::new() });
         };
-        let pattern = Pattern::parse(&pattern)?;
-        Ok(if all { pattern.replace_all(&value, &replacement) } else { pattern.replace_first(&value, &replacement) })
+        let pattern = looked_for(&pattern, &value)?;
+        match all {
+            true => pattern.replace_all(&value, &replacement),
+            false => Ok(pattern.replace_first(&value, &replacement)),
+        }
     }
 
     /// A name, a number or one of the shell's own parameters.
@@ -302,6 +309,22 @@ impl Reader<'_> {
     }
 }
 
+/// Refuses what has grown beyond all use.
+pub(super) fn bounded(text: &str) -> Result<(), String> {
+    match text.len() > EXPANDED_BYTES {
+        true => Err(format!("variables make it longer than {EXPANDED_BYTES} bytes")),
+        false => Ok(()),
+    }
+}
+
+/// A pattern that is looked for in `value`.
+fn looked_for(written: &str, value: &str) -> Result<Pattern, String> {
+    match written.len().saturating_mul(value.len()) > PATTERN_WORK {
+        true => Err("a pattern is too long for a value that long".to_owned()),
+        false => Pattern::parse(written),
+    }
+}
+
 /// Which variables a modifier takes for missing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Missing {
@@ -325,7 +348,8 @@ fn modified(name: &str, value: Option<String>, modifier: char, missing: Missing,
                 Some(pattern) => (Match::Longest, pattern),
                 None => (Match::Shortest, word.as_str()),
             };
-            let (value, pattern) = (value.unwrap_or_default(), Pattern::parse(pattern)?);
+            let value = value.unwrap_or_default();
+            let pattern = looked_for(pattern, &value)?;
             let cut = if modifier == '#' { pattern.prefix(&value, wanted) } else { pattern.suffix(&value, wanted) };
             Ok(value[cut].to_owned())
         }

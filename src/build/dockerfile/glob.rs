@@ -4,6 +4,8 @@
 //! `*` and `?` stay within a component, `[a-z]` and `[^a-z]` are one character, a backslash takes the meaning away. In the second reading `**` crosses
 //! components. All states of a match are followed at once, so no pattern takes longer than its length for each character.
 
+use super::bounds::GLOB_BYTES;
+
 /// How a pattern is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
@@ -43,6 +45,9 @@ enum Part {
 impl Glob {
     /// Reads a pattern. The error is one clause.
     pub(super) fn parse(written: &str, reading: Reading) -> Result<Glob, String> {
+        if written.len() > GLOB_BYTES {
+            return Err(format!("a pattern has {GLOB_BYTES} bytes at most"));
+        }
         let mut parts = Vec::new();
         let mut chars = written.chars().peekable();
         while let Some(c) = chars.next() {

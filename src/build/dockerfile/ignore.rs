@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::bounds::PATTERNS;
 use super::glob::{Glob, Reading};
 use crate::build::place::{At, Place};
 use crate::error::Result;
@@ -55,6 +56,9 @@ impl Ignore {
             let written = line.trim();
             if line.starts_with('#') || written.is_empty() {
                 continue;
+            }
+            if patterns.len() == PATTERNS {
+                return Err(Place::line(name, number + 1, 1).usage(format!("the file has more than {PATTERNS} patterns")));
             }
             let column = 1 + line.chars().take_while(|c| c.is_whitespace()).count();
             patterns.push(Pattern::read(&At::new(written.to_owned(), Place::line(name, number + 1, column)))?);

@@ -10,6 +10,7 @@
 //! links and `..` either of them holds. Where Docker's documentation leaves something open, BuildKit decides.
 
 mod bases;
+mod bounds;
 pub mod bundle;
 mod chmod;
 mod content;

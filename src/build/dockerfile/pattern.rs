@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::expand::bounded;
+
 /// A pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern(Vec<Part>);
@@ -42,14 +44,14 @@ impl Pattern {
 
     /// What is left without the shortest or the longest beginning that matches.
     pub(super) fn prefix(&self, text: &str, wanted: Match) -> Range<usize> {
-        let begin = ends(&self.0, text.char_indices().map(|(at, c)| (at + c.len_utf8(), c)), 0, wanted).unwrap_or(0);
+        let begin = ends(&self.0, text.char_indices().map(|(at, c)| (at + c.len_utf8(), c)), 0, wanted).or(0);
         begin..text.len()
     }
 
     /// What is left without the shortest or the longest end that matches.
     pub(super) fn suffix(&self, text: &str, wanted: Match) -> Range<usize> {
         let backwards: Vec<Part> = self.0.iter().rev().copied().collect();
-        let end = ends(&backwards, text.char_indices().rev(), text.len(), wanted).unwrap_or(text.len());
+        let end = ends(&backwards, text.char_indices().rev(), text.len(), wanted).or(text.len());
         0..end
     }
 
@@ -62,22 +64,23 @@ impl Pattern {
     }
 
     /// The text with `replacement` in the place of every match.
-    pub(super) fn replace_all(&self, text: &str, replacement: &str) -> String {
+    pub(super) fn replace_all(&self, text: &str, replacement: &str) -> Result<String, String> {
         let mut out = String::new();
         let mut at = 0;
         while let Some(found) = self.find(text, at) {
             out.push_str(&text[at..found.start]);
             out.push_str(replacement);
+            bounded(&out)?;
             at = found.end;
             if found.is_empty() {
                 // A match of nothing moves on by a character.
-                let Some(c) = text[at..].chars().next() else { return out };
+                let Some(c) = text[at..].chars().next() else { return Ok(out) };
                 out.push(c);
                 at += c.len_utf8();
             }
         }
         out.push_str(&text[at..]);
-        out
+        Ok(out)
     }
 
     /// The first match from `begin` on, the longest of those that begin there.
@@ -85,22 +88,42 @@ impl Pattern {
         let starts = text[begin..].char_indices().map(|(at, _)| begin + at).chain([text.len()]);
         for start in starts {
             let rest = text[start..].char_indices().map(|(at, c)| (start + at + c.len_utf8(), c));
-            if let Some(end) = ends(&self.0, rest, start, Match::Longest) {
-                return Some(start..end);
+            match ends(&self.0, rest, start, Match::Longest) {
+                Ends::At(end) => return Some(start..end),
+                Ends::Nowhere => {}
+                // What it looked for behind any text is nowhere behind this place, and a later one has less behind it.
+                Ends::NeverAgain => return None,
             }
         }
         None
     }
 }
 
+/// Where a match ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    At(usize),
+    Nowhere,
+    /// Nowhere, and no match begins further on either.
+    NeverAgain,
+}
+
+impl Ends {
+    fn or(self, otherwise: usize) -> usize {
+        if let Ends::At(end) = self { end } else { otherwise }
+    }
+}
+
 /// Where the shortest or the longest match ends that begins before the first character. Each character comes with the place behind it; `begin` is the place
 /// before the first.
-fn ends(parts: &[Part], text: impl Iterator<Item = (usize, char)>, begin: usize, wanted: Match) -> Option<usize> {
+fn ends(parts: &[Part], text: impl Iterator<Item = (usize, char)>, begin: usize, wanted: Match) -> Ends {
     // Which parts are done: all states of the match at once, so that no pattern takes more than its length for a character.
     let mut at = vec![false; parts.len() + 1];
     at[0] = true;
     skip_texts(parts, &mut at);
     let mut found = at[parts.len()].then_some(begin);
+    let any_text = parts.iter().position(|part| *part == Part::Text);
+    let mut reached = any_text == Some(0);
     for (behind, c) in text {
         if found.is_some() && wanted == Match::Shortest || !at.contains(&true) {
             break;
@@ -119,8 +142,13 @@ fn ends(parts: &[Part], text: impl Iterator<Item = (usize, char)>, begin: usize,
         if at[parts.len()] {
             found = Some(behind);
         }
+        reached |= any_text.is_some_and(|state| at[state]);
     }
-    found
+    match found {
+        Some(end) => Ends::At(end),
+        None if reached => Ends::NeverAgain,
+        None => Ends::Nowhere,
+    }
 }
 
 /// Any text may be none.
@@ -160,9 +188,9 @@ mod tests {
     #[test]
     fn matches_are_replaced_once_or_everywhere() {
         assert_eq!(pattern("a*b").replace_first("xaXbYbz", "-"), "x-z");
-        assert_eq!(pattern("/?/").replace_all("/a/b/c/", "/"), "/b/");
-        assert_eq!(pattern("").replace_all("ab", "-"), "-a-b-");
-        assert_eq!(pattern("x").replace_all("ab", "-"), "ab");
+        assert_eq!(pattern("/?/").replace_all("/a/b/c/", "/").expect("short"), "/b/");
+        assert_eq!(pattern("").replace_all("ab", "-").expect("short"), "-a-b-");
+        assert_eq!(pattern("x").replace_all("ab", "-").expect("short"), "ab");
         assert!(Pattern::parse("\\").is_err() && Pattern::parse("\\a").is_err());
     }
 
@@ -172,6 +200,12 @@ mod tests {
         let begin = std::time::Instant::now();
         assert_eq!(pattern(&"*a".repeat(30)).prefix(&text, Match::Longest), 20_000..20_000);
         assert_eq!(pattern(&("*a".repeat(30) + "b")).prefix(&text, Match::Longest), 0..20_000);
+        for written in ["*b", "a*b", "a?*b", "??b", "*a*b*c"] {
+            assert_eq!(pattern(written).replace_all(&text, "-").expect("short"), text, "{written}");
+            assert_eq!(pattern(written).replace_first(&text, "-"), text, "{written}");
+        }
+        assert_eq!(pattern("a*b").replace_all("xxaaxb-ab", ".").expect("short"), "xx.");
+        assert!(pattern("a").replace_all(&text, &text).is_err());
         assert!(begin.elapsed().as_secs() < 10);
     }
 

@@ -126,8 +126,12 @@ impl<'a, T: Placed> Place<'a, T> {
         Ok(())
     }
 
-    /// Puts something at a path, whatever is there, as an archive that is extracted does.
+    /// Puts something at a path, whatever is there, as an archive that is extracted does: what replaces a directory takes away what was put into it.
     pub(super) fn replace(&mut self, path: Vec<u8>, what: T) {
+        if !what.is_directory() && self.placed.get(&path).is_some_and(Placed::is_directory) {
+            let below = [path.as_slice(), b"/"].concat();
+            self.placed.retain(|placed, _| !placed.starts_with(&below));
+        }
         self.placed.insert(path, what);
     }
 }

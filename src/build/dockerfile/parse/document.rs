@@ -1,6 +1,7 @@
 //! Here-documents: `<<EOF`, `<<-EOF`, `<<"EOF"`, and the lines that follow the instruction.
 
 use super::line::{Line, Lines, without_end};
+use crate::build::dockerfile::bounds::DOCUMENTS;
 use crate::build::dockerfile::expand::{Lexer, Quotes, Unset};
 use crate::build::dockerfile::instruction::{Document, Text};
 use crate::build::place::{At, Place};
@@ -53,6 +54,9 @@ pub(super) fn read(line: &Line, lines: &mut Lines<'_>, file: &str) -> Result<Vec
     let mut documents = Vec::new();
     for word in expanded.words {
         let Some(announced) = announced(&word) else { continue };
+        if documents.len() == DOCUMENTS {
+            return Err(line.place(0).usage(format!("an instruction has {DOCUMENTS} here-documents at most")));
+        }
         documents.push(body(announced, &word, line, lines, file)?);
     }
     Ok(documents)

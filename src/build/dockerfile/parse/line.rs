@@ -45,8 +45,8 @@ impl Line {
 
     /// Where the byte at `offset` stands.
     pub(super) fn place(&self, offset: usize) -> Place {
-        let mark = self.marks.iter().rev().find(|mark| mark.offset <= offset).or(self.marks.first());
-        let Some(mark) = mark else { return Place::line(&self.file, self.lines.start, 1) };
+        let behind = self.marks.partition_point(|mark| mark.offset <= offset);
+        let Some(mark) = self.marks.get(behind.saturating_sub(1)) else { return Place::line(&self.file, self.lines.start, 1) };
         let end = self.text.floor_char_boundary(offset);
         let before = self.text.get(mark.offset..end).unwrap_or_default();
         Place::line(&self.file, mark.line, mark.column + before.chars().count())

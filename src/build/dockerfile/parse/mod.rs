@@ -21,6 +21,7 @@ use std::collections::HashMap;
 
 pub use directive::{Checks, Directives, Severity};
 
+use super::bounds::{INSTRUCTION_BYTES, INSTRUCTIONS, LINE_BYTES};
 use super::instruction::{ArgSpec, Dockerfile, Document, Instruction, Kind, Remark, Stage};
 use crate::build::place::{At, Place};
 use crate::error::Result;
@@ -30,7 +31,7 @@ use flags::Flags;
 use forms::{command, list};
 use line::{Line, Lines, Span};
 
-const INSTRUCTIONS: [&str; 18] = [
+const NAMES: [&str; 18] = [
     "add",
     "arg",
     "cmd",
@@ -53,12 +54,18 @@ const INSTRUCTIONS: [&str; 18] = [
 
 /// Reads the text of a Dockerfile. `name` stands in messages.
 pub fn parse(name: &str, text: &str) -> Result<Dockerfile> {
+    check_lines(name, text)?;
     let mut lines = Lines::of(name, text);
     let directives = directive::read(name, &mut lines)?;
     let mut reader = Reader::new(directives.escape);
     let mut args = Vec::new();
     let mut stages: Vec<Stage> = Vec::new();
+    let mut count = 0;
     while let Some(line) = lines.next(reader.escape) {
+        count += 1;
+        if count > INSTRUCTIONS {
+            return Err(line.place(0).usage(format!("the file has more than {INSTRUCTIONS} instructions")));
+        }
         if let Some(gap) = line.gap {
             reader.remark(
                 "NoEmptyContinuation",
@@ -87,6 +94,7 @@ pub fn parse(name: &str, text: &str) -> Result<Dockerfile> {
 
 /// Reads a trigger that a base image brings along: one instruction. `name` stands in messages.
 pub fn parse_trigger(name: &str, text: &str) -> Result<Instruction> {
+    check_lines(name, text)?;
     let mut lines = Lines::of(name, text);
     let mut reader = Reader::new('\\');
     let empty = || Place::flag(name).usage("the trigger is no instruction");
@@ -131,6 +139,9 @@ impl Reader {
 
     fn instruction(&mut self, line: &Line, lines: &mut Lines<'_>, file: &str) -> Result<Read> {
         let (word, rest) = line.whole().trim().split_word();
+        if line.text.len() > INSTRUCTION_BYTES {
+            return Err(word.place().usage(format!("an instruction has {INSTRUCTION_BYTES} bytes at most")).hint("put what is large into a file, and copy it"));
+        }
         let name = known(word)?;
         let documents = if takes_documents(&name, rest) { document::read(line, lines, file)? } else { Vec::new() };
         let (found, arguments) = words::flags(rest);
@@ -186,25 +197,36 @@ impl Reader {
     }
 }
 
+/// Refuses lines that are longer than BuildKit reads them.
+fn check_lines(name: &str, text: &str) -> Result<()> {
+    match text.split('\n').position(|line| line.len() > LINE_BYTES) {
+        None => Ok(()),
+        Some(number) => {
+            let error = Place::line(name, number + 1, 1).usage(format!("a line has {LINE_BYTES} bytes at most"));
+            Err(error.hint("put what is large into a file, and copy it"))
+        }
+    }
+}
+
 /// The name of an instruction in lower case.
 fn known(word: Span<'_>) -> Result<String> {
     let name = word.text().to_lowercase();
-    if INSTRUCTIONS.contains(&name.as_str()) {
+    if NAMES.contains(&name.as_str()) {
         return Ok(name);
     }
     let error = word.place().usage(format!("unknown instruction `{}`", text::shown(word.text())));
-    Err(match text::nearest(&name, INSTRUCTIONS) {
+    Err(match text::nearest(&name, NAMES) {
         Some(near) => error.hint(format!("did you mean `{}`?", near.to_uppercase())),
         None => error.hint("a line that goes on with the next one ends with a backslash"),
     })
 }
 
-/// Whether words like `<<EOF` announce lines to come.
 /// Whether text is a word that announces a here-document, and nothing else.
 pub(crate) fn is_document(text: &str) -> bool {
     document::announced(text.trim()).is_some()
 }
 
+/// Whether words like `<<EOF` announce lines to come.
 fn takes_documents(name: &str, rest: Span<'_>) -> bool {
     let (name, rest) = match name {
         "onbuild" => {

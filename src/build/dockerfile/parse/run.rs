@@ -58,6 +58,9 @@ fn mount(written: &At<String>) -> Result<MountSpec> {
             Some((key, value)) => (key.to_lowercase(), Some(value.to_owned())),
             None => (field.to_lowercase(), None),
         };
+        if fields.len() > KEYS.len() {
+            return Err(written.place.usage("the mount has more fields than there are"));
+        }
         if fields.iter().any(|(known, _)| *known == key) {
             return Err(written.place.usage(format!("`{}` stands in the mount twice", text::shown(&key))));
         }

@@ -8,11 +8,12 @@ use super::scope::Given;
 use super::stage::{self, Begin};
 use super::{Plan, SourceId, StagePlan, automatic};
 use crate::build::dockerfile::bases::{self, BaseImage, Bases, ContextSource};
+use crate::build::dockerfile::bounds::{PLANNED_BYTES, REMARKS};
 use crate::build::dockerfile::expand::Lexer;
 use crate::build::dockerfile::instruction::{Instruction, Kind, MountSpec, Remark};
 use crate::build::dockerfile::parse::parse_trigger;
 use crate::build::dockerfile::spec::DockerfileSpec;
-use crate::build::place::At;
+use crate::build::place::{At, Place};
 use crate::error::Result;
 use crate::exec::Run;
 use crate::spec::{Platform, text};
@@ -30,6 +31,7 @@ pub(super) fn plan(run: &Run, spec: &DockerfileSpec, platforms: &[Platform], opt
         options,
         plan: Plan { stages: Vec::new(), targets: Vec::new(), remarks: spec.file.remarks.clone() },
         images: HashMap::new(),
+        spent: 0,
     };
     for platform in platforms {
         let stage = planner.platform(platform, target)?;
@@ -48,6 +50,8 @@ pub(super) struct Planner<'a> {
     pub(super) plan: Plan,
     /// Images that were looked for, by name and platform.
     images: HashMap<(String, String), Arc<BaseImage>>,
+    /// Bytes of what was planned so far.
+    spent: usize,
 }
 
 /// A stage that is needed, before its instructions are planned.
@@ -193,10 +197,13 @@ impl Planner<'_> {
     fn stage(&mut self, position: usize, needed: Needed, given: &Given, planned: &HashMap<usize, stage::Planned>) -> Result<stage::Planned> {
         let name = self.stage_name(position);
         let mut work = stage::Work::begin(self, name, &needed.begin, &needed.platform, planned)?;
+        self.spend(&self.spec.file.stages[position].place, work.spent())?;
         for (instruction, meanings) in &needed.instructions {
             let sources = meanings.iter().map(|meaning| self.source(meaning.as_ref(), &needed.platform, planned)).collect::<Result<Vec<_>>>()?;
             let mut remarks = Vec::new();
+            let before = work.spent();
             work.add(instruction, sources, given, &mut remarks)?;
+            self.spend(&instruction.place, work.spent() - before)?;
             self.remark(remarks);
         }
         Ok(work.finish(self))
@@ -241,9 +248,18 @@ impl Planner<'_> {
         }
     }
 
+    /// Whoever writes `ENV` lines that double each other gets an error instead of all memory.
+    fn spend(&mut self, place: &Place, bytes: usize) -> Result<()> {
+        self.spent += bytes;
+        match self.spent > PLANNED_BYTES {
+            true => Err(place.usage(format!("environments and history of this build have more than {PLANNED_BYTES} bytes"))),
+            false => Ok(()),
+        }
+    }
+
     fn remark(&mut self, remarks: Vec<Remark>) {
         for remark in remarks {
-            if !self.plan.remarks.contains(&remark) {
+            if self.plan.remarks.len() < REMARKS && !self.plan.remarks.contains(&remark) {
                 self.plan.remarks.push(remark);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::build::dockerfile::bounds::REMARKS;
 use crate::build::dockerfile::expand::{Expanded, Lexer, Variables};
 use crate::build::dockerfile::instruction::{ArgSpec, Remark};
 use crate::build::dockerfile::spec::Network;
@@ -120,7 +121,7 @@ fn remark<'a>(unset: &BTreeSet<String>, written: &At<String>, names: impl Iterat
         return;
     }
     let known: Vec<&str> = names.map(String::as_str).collect();
-    for name in unset {
+    for name in unset.iter().take(REMARKS.saturating_sub(remarks.len())) {
         let near = text::nearest(name, known.iter().copied()).map(|near| format!("; did you mean `${near}`?")).unwrap_or_default();
         let remark =
             Remark { rule, place: written.place.clone(), message: format!("`${}` is not set, so nothing stands in its place{near}", text::shown(name)) };

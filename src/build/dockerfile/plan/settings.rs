@@ -6,6 +6,7 @@ use super::port::ports;
 use super::scope::{Given, Scope};
 use super::signal::is_signal;
 use super::{HistoryPlan, go};
+use crate::build::dockerfile::bounds::{PORTS, VARIABLES};
 use crate::build::dockerfile::instruction::{ArgSpec, Command, Healthcheck, Pair, Remark};
 use crate::build::place::At;
 use crate::error::Result;
@@ -25,6 +26,8 @@ pub(super) struct Settings {
     pub(super) config: ImageConfig,
     pub(super) scope: Scope,
     pub(super) history: Vec<HistoryPlan>,
+    /// Bytes of what was planned so far.
+    pub(super) spent: usize,
     timestamps: Timestamps,
     cmd: Cmd,
 }
@@ -46,7 +49,7 @@ impl Settings {
             let (name, value) = variable.split_once('=').unwrap_or((&variable, ""));
             scope.set(name, value);
         }
-        Ok(Settings { config, scope, history: Vec::new(), timestamps, cmd: Cmd::OfBase })
+        Ok(Settings { config, scope, history: Vec::new(), spent: 0, timestamps, cmd: Cmd::OfBase })
     }
 
     /// The config that an image of nothing has.
@@ -57,6 +60,7 @@ impl Settings {
 
     /// Adds what history says of a step.
     pub(super) fn note(&mut self, created_by: String, layer: Option<usize>) {
+        self.spent += created_by.len();
         let entry = History { created: Some(self.timestamps.created()), created_by: Some(created_by), comment: Some(COMMENT.to_owned()), ..History::default() };
         self.history.push(HistoryPlan { entry, layer });
     }
@@ -69,6 +73,7 @@ impl Settings {
         let mut said = Vec::new();
         for arg in args {
             let value = self.scope.declare(given, arg, remarks)?;
+            self.check_variables(&arg.name)?;
             said.push(value.map_or_else(|| arg.name.value.clone(), |value| format!("{}={value}", arg.name.value)));
         }
         self.note_empty(format!("ARG {}", said.join(" ")));
@@ -81,6 +86,7 @@ impl Settings {
         for (key, value) in &pairs {
             self.config.set_env(&key.value, value).map_err(|error| key.place.wrap(error, "cannot set this variable"))?;
             self.scope.set(&key.value, value);
+            self.check_variables(key)?;
         }
         self.note_empty(format!("ENV {}", joined(&pairs)));
         Ok(())
@@ -96,6 +102,13 @@ impl Settings {
         }
         self.note_empty(format!("LABEL {}", joined(&pairs)));
         Ok(())
+    }
+
+    fn check_variables(&self, last: &At<String>) -> Result<()> {
+        match self.scope.environment.len().max(self.scope.args.len()) > VARIABLES {
+            true => Err(last.place.usage(format!("a stage has {VARIABLES} variables at most"))),
+            false => Ok(()),
+        }
     }
 
     fn expand_pairs(&self, given: &Given, pairs: &[Pair], remarks: &mut Vec<Remark>) -> Result<Vec<(At<String>, String)>> {
@@ -143,6 +156,9 @@ impl Settings {
         for written in written {
             for word in self.scope.expand(given, written, remarks)?.words {
                 all.extend(ports(&At::new(word, written.place.clone()), remarks)?);
+                if all.len() > PORTS {
+                    return Err(written.place.usage(format!("an instruction has {PORTS} ports at most")));
+                }
             }
         }
         for port in &all {

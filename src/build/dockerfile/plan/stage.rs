@@ -65,6 +65,8 @@ impl Work {
         let mut settings = Settings::begin(config, scope, planner.run.timestamps)?;
         settings.take_triggers();
         let stage = StagePlan { name, platform, base, steps: Vec::new(), config: settings.config.clone(), history: Vec::new() };
+        // It begins with all that the stage before it had.
+        settings.spent = settings.scope.environment.iter().map(|(name, value)| name.len() + value.len()).sum();
         let mut work = Work { stage, settings };
         if let Begin::Directory(context) = begin {
             work.copy_all(*context, &planner.spec.contexts[*context].name.place);
@@ -119,6 +121,7 @@ impl Work {
             }
             Kind::Run(run) => {
                 let (plan, said) = run::plan(settings, given, run, &sources, remarks)?;
+                settings.spent += plan.environment.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
                 self.push(step(instruction, Action::Run(Box::new(plan))), said);
             }
         }
@@ -137,6 +140,7 @@ impl Work {
     fn copy(&mut self, instruction: &Instruction, spec: &CopySpec, sources: Vec<SourceId>, given: &Given, remarks: &mut Vec<Remark>) -> Result<()> {
         let from = sources.into_iter().next().unwrap_or(SourceId::Context);
         let (plan, said) = copy::plan(&self.settings, given, spec, from, remarks)?;
+        self.settings.spent += plan.documents.iter().map(|document| document.content.len()).sum::<usize>();
         self.push(step(instruction, Action::Copy(Box::new(plan))), said);
         Ok(())
     }
@@ -144,6 +148,11 @@ impl Work {
     fn push(&mut self, step: StepPlan, said: String) {
         self.settings.note(said, Some(self.stage.steps.len()));
         self.stage.steps.push(step);
+    }
+
+    /// Bytes of what was planned so far.
+    pub(super) fn spent(&self) -> usize {
+        self.settings.spent
     }
 
     /// Puts the stage into the plan.
