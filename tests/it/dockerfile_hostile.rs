@@ -105,3 +105,18 @@ fn an_archive_that_replaces_a_directory_takes_away_what_it_put_there() {
     let image = kitchen.image(&["--base", &kitchen.bases()]);
     assert_eq!(image.layer(image.layers().len() - 1), ["x/e"]);
 }
+
+#[test]
+fn what_is_excluded_and_taken_back_goes_through_no_link_of_the_stage() {
+    let kitchen = Kitchen::new("FROM tree:1\nCOPY --exclude=link --exclude=!link/passwd d /dst/\n");
+    let rootfs = kitchen.path("rootfs");
+    std::fs::create_dir_all(rootfs.join("dst")).expect("writable");
+    std::os::unix::fs::symlink("../etc", rootfs.join("dst/link")).expect("writable");
+    kitchen.base("tree:1", &["--rootfs", "rootfs"]);
+    kitchen.file("d/link/passwd", "evil");
+    let error = kitchen.refused(2, &["--base", &kitchen.bases()]);
+    assert!(error.to_string().contains("`/dst/link` of the stage is not a directory"), "{error}");
+    kitchen.file("Dockerfile", "FROM tree:1\nCOPY --exclude=link --exclude=!link/passwd d /other/\n");
+    let image = kitchen.image(&["--base", &kitchen.bases()]);
+    assert_eq!(image.layer(image.layers().len() - 1), ["other/", "other/link/", "other/link/passwd"]);
+}

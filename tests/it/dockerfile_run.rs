@@ -177,6 +177,8 @@ fn caches_outlive_the_build() {
     let image = kitchen.image(&["--base", &bases]);
     assert_eq!(image.read("log"), "one\n");
     assert!(image.read("mode").starts_with("drwx------    2 1000"), "{}", image.read("mode"));
+    let mounts = fs::metadata(kitchen.path("cache/v1/mounts")).expect("there");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mounts.permissions()) & 0o7777, 0o700);
     kitchen.file("Dockerfile", text("two"));
     assert_eq!(kitchen.image(&["--base", &bases]).read("log"), "one\ntwo\n");
     kitchen.file("Dockerfile", "FROM shell:1 AS seed\nRUN mkdir /s && echo seed > /s/f\nFROM shell:1\nRUN --mount=type=cache,id=new,from=seed,source=/s,target=/c cat /c/f > /f; ls /c > /list\n");

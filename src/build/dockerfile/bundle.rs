@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::key::Key;
+use crate::build::base;
 use crate::build::place::At;
 use crate::build::takeover;
 use crate::error::{Error, ErrorKind, Result, Side};
@@ -114,7 +115,9 @@ impl Bundle {
             let mut steps = HashMap::new();
             for entry in keys.steps {
                 let layer = layers.get(&entry.layer).ok_or_else(|| Error::corrupt(format!("its list of steps has layer {}, and it has not", entry.layer)))?;
-                steps.insert(entry.key, (entry, (*layer).clone()));
+                // What else is said of it, as other addresses, is not taken over.
+                let layer = base::oci_layer(layer)?;
+                steps.insert(entry.key, (entry, Descriptor::new(layer.media_type, layer.digest, layer.size)));
             }
             Ok(Bundle { location: text::path(&spec.value.layout).into_owned(), layout, steps })
         };
@@ -133,7 +136,7 @@ impl Bundle {
         if !to.has(descriptor)? && to.reuse(&self.layout, descriptor, Sharing::Files)?.is_none() {
             to.put(descriptor, &mut self.layout.open_unproved(descriptor)?)?;
         }
-        let (descriptor, diff_id) = (descriptor.bare(), entry.diff_id.clone());
+        let (descriptor, diff_id) = (descriptor.clone(), entry.diff_id.clone());
         Ok(Some(Layer { reused: descriptor.size, descriptor, diff_id, uncompressed: entry.uncompressed, chunks: Vec::new() }))
     }
 }

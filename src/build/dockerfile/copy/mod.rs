@@ -258,7 +258,7 @@ impl Collector<'_> {
         let Some(node) = self.node(seen)? else { return Ok(()) };
         for missing in parents(below).map(<[u8]>::to_vec).collect::<Vec<_>>() {
             let at = join(to, &missing);
-            if self.place.at(&at)? == There::Nothing
+            if self.place.lacks_directory(&at)?
                 && let Some(seen) = self.work.source.look(&join(root, &missing))?
                 && let Some(node) = self.node(&seen)?
             {

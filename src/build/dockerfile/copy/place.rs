@@ -115,6 +115,15 @@ impl<'a, T: Placed> Place<'a, T> {
         Ok(())
     }
 
+    /// Whether the directory `path` has yet to be made. Fails where something else has its name: what is put below it would go where a link leads.
+    pub(super) fn lacks_directory(&self, path: &[u8]) -> Result<bool> {
+        match self.at(path)? {
+            There::Directory => Ok(false),
+            There::Nothing => Ok(true),
+            There::Link(_) | There::Other => Err(refused(path, "is not a directory, and one is needed there")),
+        }
+    }
+
     /// Puts something at a path whose directory is there.
     pub(super) fn put(&mut self, path: Vec<u8>, what: T) -> Result<()> {
         match (self.at(&path)?, what.is_directory()) {

@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,7 +42,9 @@ impl Held {
 
 /// Takes the cache that `plan` names out of the directory `all`; it is made if it is missing, and `begin` fills it then. Waits for others where it has to.
 pub(super) fn take(run: &Run, all: &Path, plan: &CachePlan, begin: impl Fn(&PathBuf) -> Result<()>) -> Result<Held> {
-    fs::create_dir_all(all).at("create directory", all)?;
+    // What a command leaves there may be set to run as root, and is for nobody else of this machine.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(all).at("create directory", all)?;
+    fs::set_permissions(all, PermissionsExt::from_mode(0o700)).at("set the permissions of", all)?;
     let dir = Dir::open(all)?;
     let hash = blake3::hash(plan.id.as_bytes()).to_hex();
     let mut patience = Patience::new(Duration::MAX, run.cancel.clone());
