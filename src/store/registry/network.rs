@@ -60,7 +60,8 @@ impl Network {
         }
     }
 
-    /// One call besides `/v2`, under the same rules for retries, redirects, limits and secrets. An answer that is not worth another attempt is returned as it is.
+    /// One call besides `/v2`, under the same rules for retries, redirects, limits and secrets. An answer that is not worth another attempt is returned as it is,
+    /// but for secrets that a refusal repeats.
     ///
     /// Kinds: `usage` for a URL that cannot be used; `denied` where the host points to where we do not go; `unavailable`; `interrupted`.
     pub fn rest(&self, rest: &Rest) -> Result<Answer> {
@@ -78,7 +79,13 @@ impl Network {
         }
         let reply = self.client.call(&host, &mut call)?;
         let (status, headers) = (reply.status, reply.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
-        Ok(Answer { status, headers, body: reply.bytes(limits::MANIFEST_BYTES)? })
+        let told = reply.told().clone();
+        let mut body = reply.bytes(limits::MANIFEST_BYTES)?;
+        if status != 200 {
+            // What is no success is for people, and may repeat what the host was told.
+            body = told.hide(&String::from_utf8_lossy(&body)).into_owned().into_bytes();
+        }
+        Ok(Answer { status, headers, body })
     }
 
     /// Why nothing is asked any more of a repository: its host refused the login for it, and would lock the user out. None where it did not. Sends nothing.

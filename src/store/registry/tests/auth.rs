@@ -326,6 +326,16 @@ fn whoever_is_known_is_known_and_others_are_not() {
 }
 
 #[test]
+fn a_refusal_of_a_call_besides_the_registry_repeats_no_secret() {
+    use crate::store::registry::{Authorization, Method, Repeat, Rest};
+    let server = Server::start(|asked| Reply::new(403).body(format!("{PASSWORD} {}", asked.header("authorization").unwrap_or_default())));
+    let url = format!("http://{}/api/repositories/x", server.host());
+    let authorization = Authorization::Basic { user: "me".into(), password: Secret::new(PASSWORD) };
+    let answer = network(settings()).rest(&Rest { method: Method::Get, url, authorization, body: None, repeat: Repeat::Safe }).expect("answered");
+    assert_eq!((answer.status, String::from_utf8_lossy(&answer.body).into_owned()), (403, "*** Basic ***".to_owned()));
+}
+
+#[test]
 fn no_secret_is_in_what_can_be_shown() {
     let network = network(given(basic()));
     let mut settings = given(basic());
