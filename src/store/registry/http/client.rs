@@ -251,11 +251,12 @@ impl Client {
             Access::Explicit(authorization) => explicit(authorization),
             access => host.auth.authorization(self, host, access)?,
         };
-        let showing = host.auth.showing(&call.access, authorization.as_ref().map(|(_, secret)| secret))?;
         let slot = match call.transfer {
             Transfer::Download => host.downloads.take(&self.run.cancel)?,
             Transfer::Request => host.requests.take(&self.run.cancel)?,
         };
+        // Behind the slot: who shows a login must not wait for those who wait for him.
+        let showing = host.auth.showing(&call.access, authorization.as_ref().map(|(_, secret)| secret))?;
         let sent = authorization.as_ref().map(|(name, secret)| (name.as_str(), secret));
         let response = match self.follow(host, call, sent) {
             Ok(response) => response,
