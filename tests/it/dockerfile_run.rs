@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::context::{oci, stagings};
 use crate::support::dockerfile::Kitchen;
 use crate::support::process::{Companion, Runs as _, larder_as_nobody, temp};
-use crate::support::tools::skip;
+use crate::support::tools::{skip, tool};
 
 /// A context with this Dockerfile and a base with a shell. `None` after saying that the test is skipped.
 #[track_caller]
@@ -23,6 +23,22 @@ fn left(kitchen: &Kitchen) -> Vec<PathBuf> {
     let place = kitchen.path("cache/v1");
     let entries = fs::read_dir(place).map(|entries| entries.map(|entry| entry.expect("an entry").path()).collect::<Vec<_>>()).unwrap_or_default();
     entries.into_iter().filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".larder"))).collect()
+}
+
+/// The network of a step is one of its own; for larder itself there is none to begin with.
+#[test]
+fn reg_45_steps_run_where_there_is_no_network_and_larder_asks_for_none() {
+    let Some(kitchen) = kitchen("FROM shell:1\nRUN echo done > /tmp/done\n") else { return };
+    let (Some(strace), Some(unshare)) = (tool("strace"), tool("unshare")) else { return };
+    let trace = kitchen.path("trace");
+    let mut build = Command::new(unshare);
+    build.args(["--net", "--"]).arg(strace).args(["-f", "-qq", "-e", "trace=socket", "-e", "signal=none", "-o"]).arg(&trace);
+    let larder = kitchen.command(&["--base", &kitchen.bases(), "--platform", "linux/amd64", "-t", "app:1", "-o", &oci(&kitchen.out())]);
+    build.arg(larder.get_program()).args(larder.get_args());
+    build.envs(larder.get_envs().filter_map(|(name, value)| Some((name, value?)))).succeeds();
+    assert_eq!(kitchen.built("amd64").read("tmp/done"), "done\n");
+    let trace = fs::read_to_string(trace).expect("strace wrote it");
+    assert!(!trace.contains("AF_INET"), "{trace}");
 }
 
 #[test]
