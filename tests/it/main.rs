@@ -49,6 +49,7 @@ mod rebase;
 mod registry;
 mod rootfs;
 mod run_images;
+#[cfg(feature = "run")]
 mod runtime;
 mod sample;
 mod scripted_server;

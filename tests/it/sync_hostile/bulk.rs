@@ -15,37 +15,32 @@ use crate::support::sound::assert_layout_is_sound;
 #[test]
 fn reg_37_one_image_in_a_hundred_is_damaged_and_all_others_arrive() {
     let Some(registry) = Registry::start(Access::Everybody) else { return };
-    let set = ImageSet::new(300, 200);
-    let mut damaged = BTreeSet::new();
+    let set = ImageSet::new(100, 200);
     let blob = |digest: &str| set.layout().join("blobs/sha256").join(&digest["sha256:".len()..]);
-    let mut whole = Vec::new();
-    for number in [7, 123, 299] {
-        let manifest: Value = serde_json::from_slice(&std::fs::read(blob(&set.images[number].manifests[1])).expect("there")).expect("JSON");
-        let layer = blob(manifest["layers"][1]["digest"].as_str().expect("a digest"));
-        let bytes = std::fs::read(&layer).expect("there");
-        std::fs::write(&layer, bytes.iter().map(|byte| byte ^ 1).collect::<Vec<u8>>()).expect("writable");
-        whole.push((layer, bytes));
-        damaged.insert(format!("{}/{}:{}", registry.host(), set.images[number].repository, set.images[number].tag));
-    }
+    let image = &set.images[57];
+    let manifest: Value = serde_json::from_slice(&std::fs::read(blob(&image.manifests[1])).expect("there")).expect("JSON");
+    let layer = blob(manifest["layers"][1]["digest"].as_str().expect("a digest"));
+    let whole = std::fs::read(&layer).expect("there");
+    std::fs::write(&layer, whole.iter().map(|byte| byte ^ 1).collect::<Vec<u8>>()).expect("writable");
     let (desk, from, to) = (Desk::new(), format!("oci:{}", set.layout().display()), format!("docker://{}/", registry.host()));
     let words = ["sync", "push", &from, &to, "--format", "json"];
     let ran = desk.ran(&words);
     assert_eq!(ran.code, Some(3), "{}", ran.stderr);
     let report: Value = serde_json::from_str(ran.stdout.trim()).expect("one document");
-    assert_eq!((&report["counts"]["copied"], &report["counts"]["failed"]), (&json!(297), &json!(3)));
-    let failed: BTreeSet<String> = report["images"]
+    assert_eq!((&report["counts"]["copied"], &report["counts"]["failed"]), (&json!(99), &json!(1)));
+    let failed: Vec<&str> = report["images"]
         .as_array()
         .expect("a list")
         .iter()
         .filter(|image| image["state"] == "failed")
-        .map(|image| image["target"].as_str().expect("a name").to_owned())
+        .map(|image| image["target"].as_str().expect("a name"))
         .collect();
-    assert_eq!(failed, damaged);
-    whole.iter().for_each(|(layer, bytes)| std::fs::write(layer, bytes).expect("writable"));
+    assert_eq!(failed, [format!("{}/{}:{}", registry.host(), image.repository, image.tag)]);
+    std::fs::write(&layer, whole).expect("writable");
     let before = registry.requests("PUT", "/manifests/");
     let report = desk.json(&words[..4]);
-    assert_eq!((&report["counts"]["copied"], &report["counts"]["unchanged"]), (&json!(3), &json!(297)), "{}", report["counts"]);
-    assert!(registry.requests("PUT", "/manifests/") - before <= 9);
+    assert_eq!((&report["counts"]["copied"], &report["counts"]["unchanged"]), (&json!(1), &json!(99)), "{}", report["counts"]);
+    assert!(registry.requests("PUT", "/manifests/") - before <= 3);
 }
 
 /// What the conformance suite of the distribution specification pushes, and what the image specification allows besides.
