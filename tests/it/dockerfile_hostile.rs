@@ -74,6 +74,16 @@ fn what_is_only_large_is_read_in_time() {
 }
 
 #[test]
+fn a_base_with_more_variables_than_anybody_has_is_refused() {
+    let kitchen = Kitchen::new("FROM many:1\nENV A=1\n");
+    std::fs::write(kitchen.path("file"), "x").expect("writable");
+    let variables: Vec<String> = (0..10_001).map(|number| format!("--env=V{number}=1")).collect();
+    kitchen.base("many:1", &[&["--copy", "file=/file"], variables.iter().map(String::as_str).collect::<Vec<_>>().as_slice()].concat());
+    let error = kitchen.refused(6, &["--base", &kitchen.bases()]);
+    assert!(error.to_string().contains("more than 10000 variables"), "{error}");
+}
+
+#[test]
 fn ignore_files_have_bounds() {
     for (text, why) in [("a\n".repeat(10_001), "more than 10000 patterns"), ("*a".repeat(4000), "a pattern has 4096 bytes at most")] {
         let kitchen = Kitchen::new("FROM scratch\nCOPY . /\n");

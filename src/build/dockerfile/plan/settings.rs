@@ -9,7 +9,7 @@ use super::{HistoryPlan, go};
 use crate::build::dockerfile::bounds::{PORTS, VARIABLES};
 use crate::build::dockerfile::instruction::{ArgSpec, Command, Healthcheck, Pair, Remark};
 use crate::build::place::At;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exec::Timestamps;
 use crate::spec::config::{History, ImageConfig};
 use crate::spec::text;
@@ -45,7 +45,11 @@ impl Settings {
         if !config.env().iter().any(|variable| variable.starts_with("PATH=")) {
             config.set_env("PATH", PATH)?;
         }
-        for variable in config.env() {
+        let variables = config.env();
+        if variables.len() > VARIABLES {
+            return Err(Error::unsupported(format!("the image that it builds upon has more than {VARIABLES} variables")));
+        }
+        for variable in variables {
             let (name, value) = variable.split_once('=').unwrap_or((&variable, ""));
             scope.set(name, value);
         }
