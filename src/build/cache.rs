@@ -16,7 +16,8 @@ mod kept;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -25,7 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use kept::{BUILDS_KEEP, Entry, EntryForm, Kept, Pruned, Wanted};
 
 use super::recipe::Recipe;
-use crate::error::Result;
+use crate::error::{IoContext as _, Result};
 use crate::exec::Run;
 use crate::fsio::durable;
 use crate::layer::Layer;
@@ -131,6 +132,11 @@ impl Cache {
         crate::spec::text::path(self.root.parent().unwrap_or(&self.root)).into_owned()
     }
 
+    /// Makes the directory where it is missing. What was built is nobody else's business before it is where it was asked for.
+    pub fn ensure(&self) -> Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.root).at("create directory", &self.root)
+    }
+
     /// Where the layout is that holds the layers of steps.
     pub fn content(&self) -> PathBuf {
         self.root.join("content")
@@ -178,7 +184,10 @@ impl Cache {
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         match self.feeding {
-            Feeding::Learns => durable::replace_path(path, bytes, 0o600),
+            Feeding::Learns => {
+                self.ensure()?;
+                durable::replace_path(path, bytes, 0o600)
+            }
             Feeding::LooksOnly => Ok(()),
         }
     }

@@ -29,6 +29,8 @@ fn steps_are_listed_and_removed_and_nothing_is_lost_but_time() {
     assert_eq!(cache(&kitchen, &["list"])["bytes"], 0);
     let first = kitchen.image(&[]);
     assert_eq!(first.cached_and_made(), (0, 3));
+    let mode = std::fs::metadata(kitchen.path("cache/v1")).expect("there").permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o700);
     let listed = cache(&kitchen, &["list"]);
     let mut seen = labels(&listed["entries"]);
     seen.sort_unstable();

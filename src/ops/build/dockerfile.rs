@@ -158,7 +158,7 @@ fn bundles(run: &Run, spec: &DockerfileSpec, options: &Options) -> Result<Vec<Bu
 /// Where layers are made: the layout of the cache; where there is none, one for a while.
 fn work_space(run: &Run, request: &BuildRequest, layout: &Layout) -> Result<(Arc<Layout>, Option<Staging>)> {
     if let Some(cache) = &request.cache {
-        match Layout::ensure(&cache.content(), request.options.clone()) {
+        match cache.ensure().and_then(|()| Layout::ensure(&cache.content(), request.options.clone())) {
             Ok(layout) => return Ok((Arc::new(layout), None)),
             Err(error) => run.events.warn(format!("cannot use the build cache: {error}")),
         }

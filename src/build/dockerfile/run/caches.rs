@@ -129,6 +129,10 @@ fn make(dir: &Dir, name: &str, plan: &CachePlan, begin: impl Fn(&PathBuf) -> Res
 
 /// Gives a directory its permissions, user and group.
 pub(super) fn describe(path: &Path, (mode, uid, gid): (u32, u32, u32)) -> Result<()> {
-    chown(path, Some(uid), Some(gid)).at("set the owner of", path)?;
+    chown(path, Some(uid), Some(gid)).at("set the owner of", path).map_err(|error| match uid.max(gid) {
+        0 => error,
+        // In a user namespace there are only those that it has numbers for.
+        _ => error.hint("where an ordinary user builds, /etc/subuid and /etc/subgid say which numbers there are besides 0"),
+    })?;
     fs::set_permissions(path, PermissionsExt::from_mode(mode)).at("set the permissions of", path)
 }
