@@ -136,6 +136,45 @@ fn one_layer_of_many_and_large_files_takes_little_memory_and_so_do_other_times()
     }
 }
 
+/// Each tag is another image, of which only the layer is one that others have.
+#[cfg(feature = "sync")]
+#[test]
+fn ten_thousand_tags_of_a_registry_are_planned_in_little_memory() {
+    use crate::support::forge::{CONFIG, LAYER, MANIFEST};
+    use crate::support::http::Answer;
+    use crate::support::scripted::{Scripted, Step};
+    use serde_json::json;
+    const MOST: u64 = 256;
+    const TAGS: usize = 10_000;
+    let manifest = |number: &str| {
+        let config = json!({"mediaType": CONFIG, "digest": sha256(number.as_bytes()), "size": number.len()});
+        let layer = json!({"mediaType": LAYER, "digest": sha256(b"layer"), "size": 5, "annotations": {"note": "x".repeat(500)}});
+        json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}).to_string()
+    };
+    let digests: std::collections::HashMap<String, usize> = (0..TAGS).map(|number| (sha256(manifest(&number.to_string()).as_bytes()), number)).collect();
+    let server = Scripted::start();
+    server.expect(Step::new("GET", "/v2/").always());
+    let tags: Vec<String> = (0..TAGS).map(|number| number.to_string()).collect();
+    server.expect(Step::new("GET", "/v2/app/tags/list*").always().answers(Answer::json(200, &json!({"name": "app", "tags": tags}))));
+    let answer = move |path: &str| {
+        let which = path.rsplit('/').next().expect("a last part").replace("%3A", ":");
+        let manifest = manifest(&digests.get(&which).map_or(which, usize::to_string));
+        Answer::new(200).header("Content-Type", MANIFEST).header("Docker-Content-Digest", &sha256(manifest.as_bytes())).body(manifest)
+    };
+    let answer = std::sync::Arc::new(answer);
+    for method in ["HEAD", "GET"] {
+        let answer = answer.clone();
+        server.expect(Step::new(method, "/v2/app/manifests/*").always().answers_by(move |request, _| answer(&request.path)));
+    }
+    let home = temp();
+    let used = peak_unseen(
+        0,
+        &["sync", "pull", "--quiet", "--dry-run", "--all-tags", "--format", "json", &format!("docker://{}/app", server.host()), &oci(&home.path().join("out"))],
+    );
+    let asked = server.finish().len();
+    assert!(used < MOST && asked >= 2 * TAGS, "{used} MiB, {asked} requests");
+}
+
 /// Runs everything that the README shows but `sync`, one command after the other. That is every command there is. `larder` is the directory of the program.
 #[track_caller]
 fn everything(mut within: Command, program: &Path) {
