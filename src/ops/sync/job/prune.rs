@@ -1,6 +1,7 @@
 //! Tags and names that go from targets, because their images are not meant any more.
 //!
-//! What goes is decided before anything is carried, and only where nobody can err: the route's images must all be known; a repository must be one that the job
+//! What goes is decided before anything is carried, and only where nobody can err: the route's images must all be known, and those of all others that lead
+//! there; a repository must be one that the job
 //! brings images to; a tag must be one that could have come by the route, by its patterns and ranges. What does not fit them was put there by somebody else and
 //! stays, and so does what is attached to images. A name goes after all images have arrived, and where one of its repository has not, it stays.
 
@@ -16,7 +17,7 @@ use crate::spec::{Descriptor, Digest, ImageName, Kind, Reference, limits, links}
 use crate::store::Location;
 use crate::store::layout::Layout;
 use crate::store::registry::Which;
-use crate::sync::{Prune, Route, Target};
+use crate::sync::{Endpoint, Prune, Route, Target};
 
 use super::reach::Repository;
 use super::report::{Failure, ImageReport, PruneState, PrunedReport, State};
@@ -67,15 +68,32 @@ pub(super) fn plan(run: &Run, request: &SyncRequest<'_>, stores: &Stores<'_>, se
             run.events.warn(format!("{route}: nothing is pruned, because not all of its images are known"));
             continue;
         }
+        let unknown = |place: &str, leads: &dyn Fn(&Route) -> bool| {
+            let other = selection.incomplete.iter().map(|other| &routes[*other]).find(|other| leads(other));
+            if let Some(other) = other {
+                run.events.warn(format!("{place}: nothing is pruned, because not all images of {other} are known, which may come there too"));
+            }
+            other.is_some()
+        };
+        let mut spared = BTreeSet::new();
         for image in &images {
             if let Target::Registry(reference) = &image.target {
-                let entry = repositories.entry(repository(reference)).or_insert_with(|| (reference.clone(), Vec::new()));
+                let name = repository(reference);
+                if spared.contains(&name) || (!repositories.contains_key(&name) && unknown(&name, &|other| may_lead_to(other, reference))) {
+                    spared.insert(name);
+                    continue;
+                }
+                let entry = repositories.entry(name).or_insert_with(|| (reference.clone(), Vec::new()));
                 if !entry.1.iter().any(|known| std::ptr::eq(*known, route)) {
                     entry.1.push(route);
                 }
             }
         }
         if let Some(location) = local_target(route) {
+            let shown = location.store().to_string();
+            if unknown(&shown, &|other| local_target(other).is_some_and(|other| other.store() == location.store())) {
+                continue;
+            }
             let targets = images.iter().filter_map(|image| match &image.target {
                 Target::Local(name) => Some(name),
                 Target::Registry(_) => None,
@@ -103,6 +121,15 @@ pub(super) fn plan(run: &Run, request: &SyncRequest<'_>, stores: &Stores<'_>, se
         Ok(RepositoryPlan { reference, gone, failure: None })
     })?;
     Ok(plan)
+}
+
+/// Whether images of a route may come to a repository.
+fn may_lead_to(route: &Route, reference: &Reference) -> bool {
+    match &route.to.value {
+        Endpoint::Local(_) => false,
+        Endpoint::Repository(target) => repository(target) == repository(reference),
+        Endpoint::Below(below) => below.host == reference.host() && reference.repository().starts_with(&below.path),
+    }
 }
 
 /// What is to go from a layout: names in the repositories that the route leads to.

@@ -95,6 +95,25 @@ fn what_another_route_brings_stays() {
 }
 
 #[test]
+fn what_another_route_may_bring_and_nobody_knows_stays() {
+    for to in ["docker://r.example/hello", "docker://r.example/", "docker://r.example/other", "docker://other.example/"] {
+        let bench = stocked();
+        let routes = vec![route(&bench), bench.route("oci:missing", to)];
+        let report = execute(&bench.run, &bench.request(routes)).expect("a report");
+        let leads_there = !to.contains("other");
+        assert_eq!((report.counts.failed, report.pruned.is_empty()), (1, leads_there), "{to}");
+        assert_eq!(tags(&bench), if leads_there { "0.8 0.9 1.0 1.1 sha256-abc stable" } else { "1.0 1.1 sha256-abc stable" }, "{to}");
+    }
+    let bench = stocked();
+    let target = Layout::create(&bench.path("mirror"), Options::default()).expect("created");
+    name(&target, &index(&target, "old"), "x.example/hello:0.9");
+    let mut into_layout = route(&bench);
+    into_layout.to = bench.end("oci:mirror");
+    let report = execute(&bench.run, &bench.request(vec![into_layout, bench.route("oci:missing", "oci:mirror")])).expect("a report");
+    assert!(report.pruned.is_empty() && target.index().expect("there").manifests.len() == 3, "{:?}", report.pruned);
+}
+
+#[test]
 fn shares_prune_each_a_part() {
     let bench = stocked();
     let mut gone = 0;
