@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::support::context::oci;
 use crate::support::dockerfile::Kitchen;
 use crate::support::forge::sha256;
-use crate::support::image::{blob_path, json as report, ran, read_index, succeeded};
+use crate::support::image::{Ran, blob_path, json as report, ran, read_index, succeeded};
 use crate::support::sound::assert_layout_is_sound;
+use crate::support::tools::tool;
 
 const COPIES: &str = "FROM scratch AS one\nCOPY a /a\nADD t.tar /t/\nFROM scratch\nWORKDIR /w\nCOPY --from=one /a /t /from/\nCOPY b /b\n";
 
@@ -90,6 +92,37 @@ fn a_build_elsewhere_runs_nothing_that_was_built_before() {
 }
 
 #[test]
+fn where_nothing_has_to_run_it_takes_no_user_namespace() {
+    let text = "FROM shell:1\nRUN echo made > /made\nCOPY a /a\n";
+    let Some(kitchen) = Kitchen::with_shell(text) else { return };
+    if tool("unshare").is_none() || tool("setpriv").is_none() {
+        return;
+    }
+    kitchen.file("a", "a");
+    let (bases, bundle) = (kitchen.bases(), oci(&kitchen.path("bundle")));
+    let there = kitchen.image(&["--base", &bases, "--cache-to", &bundle]);
+    fs::remove_dir_all(kitchen.path("cache")).expect("own cache");
+    // Where nobody may make a user namespace.
+    let bounded = "echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all -- \"$@\"";
+    let build = |arguments: &[&str]| {
+        let output = oci(&kitchen.path("elsewhere"));
+        let plain = kitchen.command(&[&["--base", &bases, "--platform", "linux/amd64", "-t", "app:1", "-o", &output], arguments].concat());
+        let mut command = Command::new("unshare");
+        command.args(["-r", "sh", "-c", bounded, "sh"]).arg(plain.get_program()).args(plain.get_args());
+        Ran::from(command.output().expect("unshare starts"))
+    };
+    let ran = build(&["--cache-from", &bundle]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.json()["digest"], there.report["digest"]);
+    kitchen.file("Dockerfile", text.replace("made > ", "other > "));
+    for arguments in [&["--cache-from", bundle.as_str()][..], &[]] {
+        let ran = build(arguments);
+        assert_eq!(ran.code, Some(6), "{ran:?}");
+        assert!(ran.stderr.contains("user namespace"), "{ran:?}");
+    }
+}
+
+#[test]
 fn files_count_by_content_and_not_by_where_they_are() {
     let first = copies();
     let bundle = first.path("bundle");
@@ -119,7 +152,7 @@ fn files_count_by_content_and_not_by_where_they_are() {
         assert_eq!(image.cached_and_made(), if name == "a" { (2, 3) } else { (4, 1) }, "{name}");
     }
     let mode = copies();
-    std::process::Command::new("chmod").arg("600").arg(mode.context().join("b")).status().expect("chmod starts");
+    Command::new("chmod").arg("600").arg(mode.context().join("b")).status().expect("chmod starts");
     assert_eq!(mode.image(&["--cache-from", &from]).cached_and_made(), (4, 1));
 }
 

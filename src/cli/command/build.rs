@@ -104,6 +104,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     };
     #[cfg(feature = "run")]
     if !dry_run && userns::is_needed() && build::runs_programs(&run, &request).map_err(shown)? {
+        // With the cache of another machine it may be that nothing has to run, and then it takes no namespace, which not every machine has.
+        let is_first = request.dockerfile.as_ref().is_some_and(|spec| !spec.cache_from.is_empty());
+        match is_first.then(|| build::execute(&run, &request)) {
+            Some(Err(error)) if error.kind() == ErrorKind::Unsupported => {}
+            Some(built) => return print(context, &request, built.map_err(shown)?),
+            None => {}
+        }
         if from_stdin {
             return Err(Error::usage("RUN takes a user namespace, which larder enters by starting again, and stdin is read by then")
                 .hint("write the Dockerfile to a file"));
@@ -113,7 +120,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     if dry_run {
         return context.output.print(&PlanText(build::plan(&run, &request).map_err(shown)?));
     }
-    let report = Text(build::execute(&run, &request).map_err(shown)?);
+    let report = build::execute(&run, &request).map_err(shown)?;
+    print(context, &request, report)
+}
+
+fn print(context: &Context, request: &BuildRequest, report: BuildReport) -> Result<()> {
+    let report = Text(report);
     let trees = request.trees.iter().any(TreeOutput::is_stdout);
     match trees || request.outputs.iter().any(|output| output.location.is_stream()) {
         true => context.output.beside().print(&report),
