@@ -123,6 +123,23 @@ fn where_nothing_has_to_run_it_takes_no_user_namespace() {
 }
 
 #[test]
+fn a_secret_is_in_no_cache_and_decides_nothing() {
+    let text = "FROM shell:1\nRUN --mount=type=secret,id=key --mount=type=secret,id=key,env=KEY,target=/k --mount=type=cache,target=/c test \"$KEY\" = \"$(cat /k)\" && touch /c/used\n";
+    let Some(kitchen) = Kitchen::with_shell(text) else { return };
+    let key = kitchen.path("key");
+    let (bases, to, secret) = (kitchen.bases(), oci(&kitchen.path("bundle")), format!("id=key,src={}", key.display()));
+    fs::write(&key, "a word that nobody may know").expect("writable");
+    let image = kitchen.image(&["--base", &bases, "--secret", &secret, "--cache-to", &to]);
+    assert!(!image.holds("nobody may know"));
+    fs::remove_file(&key).expect("own file");
+    let found = Command::new("grep").args(["-rl", "nobody may know"]).arg(kitchen.path("")).output().expect("grep starts");
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+    fs::write(&key, "another word").expect("writable");
+    fs::remove_dir_all(kitchen.path("cache")).expect("own cache");
+    assert_eq!(kitchen.image(&["--base", &bases, "--secret", &secret, "--cache-from", &to]).cached_and_made(), (1, 0));
+}
+
+#[test]
 fn files_count_by_content_and_not_by_where_they_are() {
     let first = copies();
     let bundle = first.path("bundle");
