@@ -8,6 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::registry::credential::Credential;
 
+/// What helps where a login is refused.
+pub(super) const WRONG: &str = "the user or the password that was given or is kept for it is wrong: log in again with `larder sync login HOST`, or give others with --username and --password-stdin";
+
 /// The logins that a host was shown.
 #[derive(Debug, Default)]
 pub(super) struct Logins {
@@ -36,6 +39,12 @@ impl Why {
     pub(super) fn of(error: &Error) -> Why {
         let text = std::iter::once(error.message().to_owned()).chain(error.causes()).collect::<Vec<_>>().join(": ");
         Why { text, hint: error.hint_text().map(str::to_owned) }
+    }
+
+    /// The refusal of a login by `host`, for all that would show it again.
+    pub(super) fn of_login(host: &str, error: &Error) -> Why {
+        let Why { text, .. } = Why::of(error);
+        Why { text: format!("{host} refused the login, which is not shown again: {text}"), hint: Some(WRONG.to_owned()) }
     }
 
     pub(super) fn error(&self) -> Error {

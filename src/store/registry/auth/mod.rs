@@ -139,13 +139,15 @@ impl Showing<'_> {
         drop(self.alone);
     }
 
-    /// The host refused them. Where it wants tokens instead, that says nothing.
-    pub(crate) fn refused(self, challenges: &[String], error: &Error) {
+    /// The host refused them. Where it wants tokens instead, that says nothing. The error for a person.
+    pub(crate) fn refused(self, host: &Host, challenges: &[String], error: Error) -> Error {
         let wants_token = |challenge: &Challenge| matches!(challenge, Challenge::Bearer { realm, .. } if !realm.is_empty());
-        if !challenge::parse(challenges.iter().map(String::as_str)).iter().any(wants_token) {
-            self.logins.judge(&self.credential, Verdict::Refused(Why::of(error)));
+        if challenge::parse(challenges.iter().map(String::as_str)).iter().any(wants_token) {
+            return error;
         }
+        self.logins.judge(&self.credential, Verdict::Refused(Why::of_login(&host.name, &error)));
         drop(self.alone);
+        error.hint(logins::WRONG)
     }
 }
 
@@ -354,7 +356,7 @@ impl Auth {
                     *slot = Slot::Refused(Why::of(&error));
                 }
                 if let (Some(credential), Reason::Login) = (credential, reason) {
-                    self.logins.judge(credential, Verdict::Refused(Why::of(&error)));
+                    self.logins.judge(credential, Verdict::Refused(Why::of_login(&host.name, &error)));
                 }
                 Err(error)
             }

@@ -120,8 +120,11 @@ fn ask(client: &Client, host: &Host, wish: &Wish<'_>) -> Result<Token, (Error, A
         _ if retry::is_passing(status) => Err((refusal.context("cannot get a token"), Again::Perhaps)),
         // Whatever else it says, it gives none. A user who is known and may not do this is told so with another status, or gets a token that is good for little.
         _ => {
-            let reason = if status == 401 && wish.credential.is_some() { Reason::Login } else { Reason::Other };
-            Err((refusal.with_kind(ErrorKind::Denied).context(format!("{} gives no token", wish.realm.origin)), Again::Never(reason)))
+            let error = refusal.with_kind(ErrorKind::Denied).context(format!("{} gives no token", wish.realm.origin));
+            match status == 401 && wish.credential.is_some() {
+                true => Err((error.hint(super::logins::WRONG), Again::Never(Reason::Login))),
+                false => Err((error, Again::Never(Reason::Other))),
+            }
         }
     }
 }

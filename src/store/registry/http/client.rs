@@ -274,19 +274,20 @@ impl Client {
         self.tell_warnings(host, &response);
         if response.status == 401 && !matches!(call.access, Access::Explicit(_)) {
             let challenges: Vec<String> = response.all("www-authenticate").map(str::to_owned).collect();
-            let refusal = Refusal::read(response, call.method, &call.url);
+            let refusal = Refusal::read(response, call.method, &call.url).into_error();
             drop(slot);
-            if let Some(showing) = showing {
-                showing.refused(&challenges, &refusal.clone().into_error());
-            }
+            let refusal = match showing {
+                Some(showing) => showing.refused(host, &challenges, refusal),
+                None => refusal,
+            };
             if trial.renewed || challenges.is_empty() {
-                return Err(refusal.into_error());
+                return Err(refusal);
             }
             trial.renewed = true;
             let used = authorization.map(|(_, secret)| secret);
             return match host.auth.renew(self, host, &call.access, &challenges, used.as_ref())? {
                 true => Ok(Outcome::Again),
-                false => Err(refusal.into_error()),
+                false => Err(refusal),
             };
         }
         if let Some(showing) = showing.filter(|_| !retry::is_passing(response.status)) {

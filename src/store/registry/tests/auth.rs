@@ -359,9 +359,17 @@ fn a_wrong_login_is_shown_once_whatever_is_asked_for_at_the_same_time() {
     let passwords = Server::start(|_| Reply::new(401).header("WWW-Authenticate", "Basic realm=\"x\"").after(Duration::from_millis(30)));
     for server in [&tokens.server, &passwords] {
         let network = network(given(basic()));
+        let mut told = Vec::new();
         for outcome in many_repositories(&network, server) {
-            assert_eq!(outcome.expect_err("refused").kind(), ErrorKind::Denied);
+            let error = outcome.expect_err("refused");
+            assert!(
+                error.kind() == ErrorKind::Denied && error.hint_text().is_some_and(|hint| hint.contains("password") && hint.contains("wrong")),
+                "{error:?}"
+            );
+            told.push(format!("{error:?}"));
         }
+        // Who did not ask is not told of what another one asked for as if it were his.
+        assert_eq!(told.iter().filter(|told| told.contains("not shown again")).count(), told.len() - 1, "{told:?}");
         let shown = server.asked().iter().filter(|asked| asked.header("authorization") == Some(&basic_header())).count();
         assert_eq!(shown, 1, "more would lock the user out");
         let why = network.refused(&format!("{}/other", server.host()).parse().expect("a reference")).expect("refused");
