@@ -276,6 +276,20 @@ fn content_that_a_promotion_left_behind_is_missed() {
 }
 
 #[test]
+fn reg_21_a_length_that_only_the_question_had_does_not_matter() {
+    let script = Script::new(|_| true, |turn| turn > 0);
+    script.promotions(vec![Answer::text(200, "Promotion ended successfully")]);
+    let answer = document(&documents().1).fault(crate::support::http::Fault::Declares(12_345));
+    for (key, absent) in [("docker-local", 0), ("docker-target", 1)] {
+        let answer = answer.clone();
+        let step = Step::new("HEAD", &format!("/artifactory/api/docker/{key}/v2/app/manifests/1")).always();
+        script.server.expect_first(step.answers_by(move |_, turn| if turn < absent { Answer::new(404) } else { answer.clone() }));
+    }
+    script.promote(&["--copy", "--source-tag", "1"]).succeeds();
+    script.server.finish();
+}
+
+#[test]
 fn what_a_server_says_of_a_refusal_is_shown_with_the_remedy() {
     let script = Script::new(|_| true, |_| false);
     script.promotions(vec![Answer::text(403, "No permission to write to the target repository 'docker-target'. Promotion aborted")]);

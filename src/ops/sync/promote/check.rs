@@ -4,7 +4,8 @@ use crate::copy::CopyPlan;
 use crate::error::{Error, Result};
 use crate::exec::Run;
 use crate::graph::image::{self, Candidate};
-use crate::spec::{Descriptor, text};
+use crate::spec::{Descriptor, Selector, text};
+use crate::store::Source as _;
 use crate::store::registry::Which;
 
 use super::Step;
@@ -40,8 +41,10 @@ fn one(run: &Run, ends: &Ends, step: &Step) -> Result<Proved> {
         return Err(Error::corrupt(format!("the tag stands on {} and should stand on {}", found.digest, step.root.digest))
             .hint("somebody else may have changed it, or the server keeps an older index there: remove the tag at the target and promote again"));
     }
-    // Reads and proves every document, and with them what each platform needs.
-    let plan = CopyPlan::of_content(run, target, std::slice::from_ref(&step.root))?;
+    // Reads and proves every document, and with them what each platform needs. How long the first one is, it says itself: the answer to a question may have
+    // another length.
+    let root = target.resolve(&Selector::Digest(step.root.digest.clone()))?;
+    let plan = CopyPlan::of_content(run, target, std::slice::from_ref(&root))?;
     let there = run.pool.waiting(plan.blobs, |blob: Descriptor| {
         run.cancel.check()?;
         Ok((target.serves(&blob)?, blob))
@@ -49,5 +52,5 @@ fn one(run: &Run, ends: &Ends, step: &Step) -> Result<Proved> {
     if let Some((_, blob)) = there.iter().find(|(there, _)| !there) {
         return Err(Error::not_found(format!("the content {} is not there", blob.digest)).hint("promote again; what is missing comes along then"));
     }
-    Ok(Proved { step: step.clone(), images: image::candidates(target, &step.root)?, arch_tags: Vec::new() })
+    Ok(Proved { step: step.clone(), images: image::candidates(target, &root)?, arch_tags: Vec::new() })
 }
