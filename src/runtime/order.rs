@@ -37,6 +37,22 @@ pub(super) struct Order {
     pub(super) resolv_conf: String,
 }
 
+impl Order {
+    /// How the step may use device files that layers have: not at all where no control group keeps root from the devices of the machine. A user namespace does it anyway.
+    pub(super) fn devices(&self) -> Devices {
+        if self.cgroups == Cgroups::None && self.attributes == Attributes::Trusted { Devices::Dead } else { Devices::Allowed }
+    }
+}
+
+/// What device files in what is mounted are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Devices {
+    /// What the control group lets them be.
+    Allowed,
+    /// Files that cannot be opened.
+    Dead,
+}
+
 /// Whether the step has control groups of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

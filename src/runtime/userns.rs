@@ -55,6 +55,25 @@ pub fn is_needed() -> bool {
     rustix::thread::capabilities(None).is_ok_and(|sets| !sets.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
+/// What to do where a user namespace has too few users.
+pub(crate) const NUMBERS: &str = "give your user numbers in /etc/subuid and /etc/subgid, with newuidmap to use them (Debian: uidmap), or run larder as root";
+
+/// Whether a user and a group have numbers here. user_namespaces(7).
+pub(super) fn has_user(user: u32) -> bool {
+    has(&std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default(), user)
+}
+
+pub(super) fn has_group(group: u32) -> bool {
+    has(&std::fs::read_to_string("/proc/self/gid_map").unwrap_or_default(), group)
+}
+
+fn has(map: &str, number: u32) -> bool {
+    map.lines().any(|line| {
+        let numbers: Vec<u64> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        matches!(numbers[..], [first, _, count] if (first..first.saturating_add(count)).contains(&number.into()))
+    })
+}
+
 /// Replaces this process by the same program with the same arguments (without its name) in a new user namespace. Comes back only with what failed.
 ///
 /// What this process holds goes without being asked: locks, temporary files that have a name.
@@ -165,6 +184,13 @@ fn run(program: &Path, process: &str, own: u32, ranges: &[(u32, u32)]) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_and_groups_have_numbers_where_the_map_says_so() {
+        assert!(has("         0          0 4294967295\n", 5));
+        assert!(has("0 1000 1\n1 100000 65536\n", 5));
+        assert!(!has("0 1000 1\n", 5) && !has("6 6 100\n", 5) && !has("", 5));
+    }
 
     #[test]
     fn the_numbers_of_a_user_are_found_by_its_name_and_its_number() {

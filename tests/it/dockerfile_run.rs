@@ -18,8 +18,8 @@ fn kitchen(dockerfile: &str) -> Option<Kitchen> {
     Kitchen::with_shell(dockerfile)
 }
 
-/// What workspaces and mounts are left where steps ran.
-fn left(kitchen: &Kitchen) -> Vec<PathBuf> {
+/// What workspaces are left where steps ran.
+pub(crate) fn left(kitchen: &Kitchen) -> Vec<PathBuf> {
     let place = kitchen.path("cache/v1");
     let entries = fs::read_dir(place).map(|entries| entries.map(|entry| entry.expect("an entry").path()).collect::<Vec<_>>()).unwrap_or_default();
     entries.into_iter().filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".larder"))).collect()

@@ -23,6 +23,7 @@ mod determinism;
 mod diff;
 mod dockerfile;
 mod dockerfile_cache;
+mod dockerfile_ends;
 mod dockerfile_hostile;
 mod dockerfile_refused;
 mod dockerfile_run;

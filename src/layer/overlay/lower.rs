@@ -77,6 +77,9 @@ struct Target {
     buffer: Vec<u8>,
 }
 
+/// What the paths of devices mostly begin with.
+const DEVICES: &[u8] = b"dev/";
+
 const ROOT: NodeId = Rootfs::<Described>::ROOT;
 
 impl Target {
@@ -249,8 +252,11 @@ impl Target {
         if kind != FileType::Symlink {
             match rustix::fs::mknodat(directory, node.name(), kind, Mode::RUSR | Mode::WUSR, device) {
                 // No user namespace may make devices. Nobody could use them there either.
+                // Those in `/dev` nobody would see anyway: a container has one of its own.
                 Err(Errno::PERM) if self.overlay == Overlay::User => {
-                    run.events.warn(format!("the device `{}` is left out of the root filesystem: making it takes root", text::bytes(&entry.path)));
+                    if !entry.path.starts_with(DEVICES) {
+                        run.events.warn(format!("the device `{}` is left out of the root filesystem: making it takes root", text::bytes(&entry.path)));
+                    }
                     return Ok(());
                 }
                 outcome => outcome.map_err(cannot)?,
@@ -332,12 +338,16 @@ impl Target {
     }
 }
 
+/// What to do where a user namespace lacks an owner.
+const NUMBERS: &str = "its owner has no number here: give the user more of them in /etc/subuid and /etc/subgid, with newuidmap to use them (Debian: uidmap), \
+    or run larder as root";
+
 /// What could not be done to a path of the root filesystem.
 fn fail(doing: &str, path: &[u8], error: Errno) -> Error {
     let shown = text::bytes(path);
     let failure = Error::io(format!("cannot {doing} `{shown}`"), error).subject(&shown);
     match error {
-        Errno::INVAL => failure.hint("its owner has no number here: give the user more of them in /etc/subuid and /etc/subgid, or run larder as root"),
+        Errno::INVAL => failure.hint(NUMBERS),
         _ => failure,
     }
 }

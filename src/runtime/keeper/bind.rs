@@ -15,7 +15,7 @@ use super::stub::Kind;
 use super::{copy, within};
 use crate::error::{Error, IoContext as _, Result};
 use crate::fsio::replica;
-use crate::runtime::order::{Content, Mount, Order, mounted};
+use crate::runtime::order::{Content, Devices, Mount, Order, mounted};
 use crate::runtime::place::OWN;
 use crate::runtime::{Access, workspace};
 use crate::spec::text;
@@ -87,7 +87,11 @@ fn bind(order: &Order, index: usize, target: &str, source: &OwnedFd, access: &st
     let handle = format!("/proc/self/fd/{}", source.as_raw_fd());
     rustix::mount::mount_bind_recursive(handle, &place).at("mount", Path::new(&place))?;
     let source = format!("{}/{place}", order.place);
-    let mount = json!({ "destination": target, "type": "bind", "source": source, "options": ["rbind", access] });
+    let mut options = vec!["rbind", access];
+    if order.devices() == Devices::Dead {
+        options.push("nodev");
+    }
+    let mount = json!({ "destination": target, "type": "bind", "source": source, "options": options });
     Ok(Bound { target: target.to_owned(), kind: if is_directory { Kind::Directory } else { Kind::File }, mount })
 }
 
@@ -106,7 +110,7 @@ fn tree(order: &Order, index: usize, lowers: usize, access: Access) -> Result<Ow
     }
     let upper = (access == Access::Discard).then_some(Upper { upper: &upper, work: &work });
     let laid = match order.rootfs {
-        workspace::Rootfs::Overlay => layers::lay(&lowers, upper, &place, order.attributes),
+        workspace::Rootfs::Overlay => layers::lay(&lowers, upper, &place, order),
         workspace::Rootfs::Copy => Err(Failed::Unusable(String::new())),
     };
     match laid {

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::bind::Bound;
 use crate::fsio::overlay::Attributes;
-use crate::runtime::Network;
 use crate::runtime::names::HOSTNAME;
 use crate::runtime::order::{Cgroups, Order};
 use crate::runtime::place::{OWN, ROOT};
+use crate::runtime::{Network, userns};
 use crate::spec::accounts::User;
 
 /// What root may do in a container, as Docker has it.
@@ -102,7 +102,9 @@ fn capabilities(order: &Order, user: &User) -> Value {
 fn linux(order: &Order) -> Value {
     let network = (order.network == Network::None).then_some("network");
     let namespaces: Vec<Value> = ["mount", "pid", "ipc", "uts"].into_iter().chain(network).map(|kind| json!({ "type": kind })).collect();
-    let mut linux = json!({ "namespaces": namespaces, "maskedPaths": MASKED, "readonlyPaths": READ_ONLY });
+    let groups = sees_system_of_machine(order).then_some("/sys/fs/cgroup");
+    let masked: Vec<&str> = MASKED.into_iter().chain(groups).collect();
+    let mut linux = json!({ "namespaces": namespaces, "maskedPaths": masked, "readonlyPaths": READ_ONLY });
     if order.cgroups == Cgroups::Own {
         linux["cgroupsPath"] = json!(format!("/{}", order.id));
         // The runtime adds those that every container has.
@@ -114,7 +116,7 @@ fn linux(order: &Order) -> Value {
 fn mounts(order: &Order, bound: &[Bound]) -> Vec<Value> {
     let mount = |destination: &str, kind: &str, options: &[&str]| json!({ "destination": destination, "type": kind, "source": kind, "options": options });
     let mut terminals = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
-    if has_group(&std::fs::read_to_string("/proc/self/gid_map").unwrap_or_default(), 5) {
+    if userns::has_group(5) {
         terminals.push("gid=5");
     }
     let mut mounts = vec![
@@ -133,32 +135,15 @@ fn mounts(order: &Order, bound: &[Bound]) -> Vec<Value> {
     mounts
 }
 
-/// `/sys` shows the network that a process has, and only who owns that network may mount it.
+/// `/sys` shows the network that a process has, and only who owns that network may mount it. In that of the machine the control groups of the user are mounted, which
+/// a step could write to: the mount is only read, those in it are not.
+fn sees_system_of_machine(order: &Order) -> bool {
+    (order.network, order.attributes) == (Network::Host, Attributes::User)
+}
+
 fn system(order: &Order) -> Value {
-    match (order.network, order.attributes) {
-        (Network::Host, Attributes::User) => {
-            json!({ "destination": "/sys", "type": "none", "source": "/sys", "options": ["rbind", "nosuid", "noexec", "nodev", "ro"] })
-        }
-        _ => json!({ "destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"] }),
-    }
-}
-
-/// Whether a group has a number here, by the map of user_namespaces(7).
-fn has_group(map: &str, group: u64) -> bool {
-    map.lines().any(|line| {
-        let numbers: Vec<u64> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-        matches!(numbers[..], [first, _, count] if (first..first.saturating_add(count)).contains(&group))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_have_numbers_where_the_map_says_so() {
-        assert!(has_group("         0          0 4294967295\n", 5));
-        assert!(has_group("0 1000 1\n1 100000 65536\n", 5));
-        assert!(!has_group("0 1000 1\n", 5) && !has_group("6 6 100\n", 5) && !has_group("", 5));
+    match sees_system_of_machine(order) {
+        true => json!({ "destination": "/sys", "type": "none", "source": "/sys", "options": ["rbind", "nosuid", "noexec", "nodev", "ro"] }),
+        false => json!({ "destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"] }),
     }
 }

@@ -13,6 +13,7 @@ use rustix::mount::MountFlags;
 
 use crate::error::{Error, IoContext as _, Result};
 use crate::fsio::overlay::Attributes;
+use crate::runtime::order::{Devices, Order};
 
 /// The most directories that the kernel lays over each other (`OVL_MAX_STACK`).
 const MOST: usize = 500;
@@ -38,7 +39,9 @@ pub(super) struct Upper<'a> {
 
 /// Mounts what `lowers` (the lowest first) make together at the directory `place`; without `upper` only to be read. All are names in the working directory, without
 /// any character that means something.
-pub(super) fn lay(lowers: &[String], upper: Option<Upper<'_>>, place: &str, attributes: Attributes) -> Result<(), Failed> {
+pub(super) fn lay(lowers: &[String], upper: Option<Upper<'_>>, place: &str, order: &Order) -> Result<(), Failed> {
+    let attributes = order.attributes;
+    let flags = if order.devices() == Devices::Dead { MountFlags::NODEV } else { MountFlags::empty() };
     let own = if upper.is_some() { "redirect_dir=nofollow,metacopy=off,index=off,xino=off" } else { "redirect_dir=nofollow,xino=off" };
     let own = if attributes == Attributes::User { format!("userxattr,{own}") } else { own.to_owned() };
     let lower: Vec<&str> = lowers.iter().rev().map(String::as_str).collect();
@@ -56,7 +59,7 @@ pub(super) fn lay(lowers: &[String], upper: Option<Upper<'_>>, place: &str, attr
     for options in volatile.into_iter().chain([options]) {
         if outcome == Err(Errno::INVAL) {
             let options = CString::new(options).map_err(|_| Failed::Unusable("a name contains a zero byte".into()))?;
-            outcome = rustix::mount::mount("overlay", place, "overlay", MountFlags::empty(), Some(options.as_c_str()));
+            outcome = rustix::mount::mount("overlay", place, "overlay", flags, Some(options.as_c_str()));
         }
     }
     match outcome {

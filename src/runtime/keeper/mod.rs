@@ -25,6 +25,7 @@ use rustix::process::Signal;
 
 use super::order::{Cgroups, Content, Order, Report, Told};
 use super::place::{OWN, ROOT, UPPER};
+use super::userns;
 use crate::error::{Error, IoContext as _, Result};
 use crate::spec::accounts::{Accounts, User};
 use bind::Bound;
@@ -136,7 +137,11 @@ fn configure(order: &Order, bound: &[Bound]) -> Result<(Vec<u8>, Option<Error>)>
 /// Who runs the command.
 fn user(root: BorrowedFd<'_>, order: &Order) -> Result<User> {
     let file = |path| within::read(root, path, MAX_ACCOUNTS).map(Option::unwrap_or_default);
-    Accounts::parse(&file("/etc/passwd")?, &file("/etc/group")?).user(&order.user)
+    let user = Accounts::parse(&file("/etc/passwd")?, &file("/etc/group")?).user(&order.user)?;
+    if userns::has_user(user.uid) && userns::has_group(user.gid) {
+        return Ok(user);
+    }
+    Err(Error::unsupported(format!("the user namespace has no user {} with the group {}", user.uid, user.gid)).hint(userns::NUMBERS))
 }
 
 /// What probably made a command fail that is no fault of its own.
@@ -149,8 +154,10 @@ fn hint(status: u8, killed: Option<u64>) -> Option<String> {
         return Some("memory ran out, and the kernel killed a process".into());
     }
     let free = rustix::fs::statvfs(UPPER).ok()?;
-    let is_full = free.f_bavail.saturating_mul(free.f_frsize) < FULL || (free.f_files > 0 && free.f_favail == 0);
-    is_full.then(|| "the file system that steps run on is full".into())
+    if free.f_bavail.saturating_mul(free.f_frsize) < FULL || (free.f_files > 0 && free.f_favail == 0) {
+        return Some("the file system that steps run on is full".into());
+    }
+    (!userns::has_user(1)).then(|| format!("in this user namespace there is no user but root, which many programs need; {}", userns::NUMBERS))
 }
 
 /// Takes a mount away, so that what it shows is complete below. What is still in use goes with the name space.

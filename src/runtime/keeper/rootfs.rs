@@ -6,6 +6,8 @@
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
+use rustix::mount::MountFlags;
+
 use super::bind::Bound;
 use super::copy::{self, Seen};
 use super::layers::{self, Failed, Upper};
@@ -14,7 +16,7 @@ use super::watch::End;
 use super::{unmount, within};
 use crate::error::{IoContext as _, Result};
 use crate::fsio::replica;
-use crate::runtime::order::{Order, lower};
+use crate::runtime::order::{Devices, Order, lower};
 use crate::runtime::place::{INIT, INIT_WORK, NOTHING, ROOT, UPPER, WORK};
 use crate::runtime::workspace;
 
@@ -47,19 +49,30 @@ pub(super) fn assemble(order: &Order, bound: &[Bound]) -> Result<Rootfs> {
     copy::merge(&lowers, ROOT, order.attributes)?;
     make_stubs(bound)?;
     take_attributes(ROOT, UPPER)?;
-    Ok(Rootfs::Copied { why, seen: copy::look(ROOT)? })
+    let seen = copy::look(ROOT)?;
+    if order.devices() == Devices::Dead {
+        mount_without_devices()?;
+    }
+    Ok(Rootfs::Copied { why, seen })
 }
 
 fn lay(order: &Order, bound: &[Bound], lowers: &[String]) -> Result<(), Failed> {
     let top = lowers.last().map_or(NOTHING, String::as_str);
     take_attributes(top, INIT).map_err(Failed::Error)?;
-    layers::lay(lowers, Some(Upper { upper: INIT, work: INIT_WORK }), ROOT, order.attributes)?;
+    layers::lay(lowers, Some(Upper { upper: INIT, work: INIT_WORK }), ROOT, order)?;
     let made = make_stubs(bound);
     unmount(ROOT);
     made.map_err(Failed::Error)?;
     take_attributes(INIT, UPPER).map_err(Failed::Error)?;
     let lowers = [lowers, &[INIT.to_owned()]].concat();
-    layers::lay(&lowers, Some(Upper { upper: UPPER, work: WORK }), ROOT, order.attributes)
+    layers::lay(&lowers, Some(Upper { upper: UPPER, work: WORK }), ROOT, order)
+}
+
+/// Mounts a root filesystem that is there once more, upon itself.
+fn mount_without_devices() -> Result<()> {
+    let place = Path::new(ROOT);
+    rustix::mount::mount_bind(place, place).at("mount", place)?;
+    rustix::mount::mount_remount(place, MountFlags::BIND | MountFlags::NODEV, c"").at("mount", place)
 }
 
 /// The root of the uppermost directory is the root of all.
@@ -92,7 +105,11 @@ impl Rootfs {
     pub(super) fn finish(self, order: &Order, end: &End) -> Result<()> {
         match (self, end) {
             (Rootfs::Laid, _) => unmount(ROOT),
-            (Rootfs::Copied { seen, .. }, End::Exit(0)) => copy::changes(ROOT, &seen, UPPER, order.attributes)?,
+            (Rootfs::Copied { seen, .. }, End::Exit(0)) => {
+                // Nothing gets a second name across mounts.
+                unmount(ROOT);
+                copy::changes(ROOT, &seen, UPPER, order.attributes)?;
+            }
             (Rootfs::Copied { .. }, _) => {}
         }
         Ok(())

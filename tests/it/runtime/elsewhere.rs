@@ -11,50 +11,7 @@ use crate::support::context;
 use crate::support::foreign::{self, ARM64};
 use crate::support::process::{NOBODY, Runs as _, larder, temp};
 use crate::support::tools::{rootfs, skip, tool};
-
-/// The numbers that an ordinary user has in these tests.
-const SUBORDINATE: u32 = 500_000;
-
-/// Runs its arguments as an ordinary user with such numbers: `$1` and `$2` are the files that say so. Nothing of the machine is changed.
-const AS_NOBODY: &str = r#"
-mount --bind "$1" /etc/subuid && mount --bind "$2" /etc/subgid && shift 2 || exit 99
-exec setpriv --reuid=65534 --regid=65534 --clear-groups -- "$@"
-"#;
-
-/// A place that the ordinary user owns, with a copy of larder that it can reach.
-struct Home(tempfile::TempDir);
-
-impl Home {
-    fn new() -> Home {
-        let home = temp();
-        fs::copy(env!("CARGO_BIN_EXE_larder"), home.path().join("larder")).expect("a copy of the binary");
-        fs::create_dir(home.path().join("own")).expect("created");
-        std::os::unix::fs::chown(home.path().join("own"), Some(NOBODY), Some(NOBODY)).expect("root may");
-        for name in ["subuid", "subgid"] {
-            fs::write(home.path().join(name), format!("{NOBODY}:{SUBORDINATE}:65536\n")).expect("written");
-        }
-        Home(home)
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn own(&self) -> PathBuf {
-        self.at("own")
-    }
-
-    /// What starts something as that user. `None` after saying that the test is skipped.
-    #[track_caller]
-    fn as_nobody(&self) -> Option<Command> {
-        let unshare = tool("unshare")?;
-        tool("setpriv")?;
-        let mut command = Command::new(unshare);
-        command.args(["--mount", "--propagation", "private", "sh", "-c", AS_NOBODY, "sh"]).arg(self.at("subuid")).arg(self.at("subgid"));
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", self.own());
-        Some(command)
-    }
-}
+use crate::support::user::{Home, SUBORDINATE};
 
 /// The sample as another user may read it.
 fn readable(sample: &Sample) -> PathBuf {
@@ -102,7 +59,8 @@ fn the_network_of_the_machine_is_there_for_an_ordinary_user_too() {
     let Some(mut within) = home.as_nobody() else { return };
     let rootfs = home.own().join("rootfs");
     within.args(["unshare", "--user", "--map-root-user", "sh", "-c", COPY, "sh"]).arg(readable(&sample)).arg(&rootfs);
-    let script = "ls /sys/class/net | tr '\\n' ' '; ! touch /sys/x 2>/dev/null";
+    // Nor may it reach the control groups of the user, which are mounted below.
+    let script = "ls /sys/class/net | tr '\\n' ' '; ! touch /sys/x 2>/dev/null && test -d /sys/fs/cgroup && test -z \"$(ls -A /sys/fs/cgroup)\"";
     let actor = Actor { within, home: &home.own(), rootfs: &rootfs, script, platform: "linux/amd64", network: "host" };
     let output = actor.command().output().expect("it runs");
     let told = fs::read_to_string(home.own().join("told")).unwrap_or_else(|_| format!("{output:?}"));

@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use larder::ErrorKind;
 use larder::runtime::{Access, Content, Mount, Network, Outcome, Step};
 
+use super::actor;
 use super::sample::{Sample, run};
-use crate::support::process::temp;
+use crate::support::process::{Runs as _, temp};
+use crate::support::tools::tool;
 
 #[test]
 fn a_step_finds_what_docker_gives_it() {
@@ -181,4 +184,21 @@ fn a_step_that_fails_says_how() {
         let Ok(Outcome::Failed(failure)) = ran.outcome else { panic!("{ran:?}") };
         assert_eq!((failure.status, failure.hint), (expected, None), "{script}");
     }
+}
+
+#[test]
+fn devices_that_layers_have_are_dead_where_no_control_group_keeps_a_step_from_them() {
+    let (Some(sample), Some(unshare)) = (Sample::new(), tool("unshare")) else { return };
+    let null = rustix::fs::makedev(1, 3);
+    rustix::fs::mknodat(rustix::fs::CWD, sample.rootfs().join("device"), rustix::fs::FileType::CharacterDevice, rustix::fs::Mode::from_raw_mode(0o666), null)
+        .expect("root may");
+    let script = "if echo x 2>/dev/null >/device; then echo alive; else echo dead; fi";
+    // Where nobody can write to the hierarchies, no group can be made.
+    let without_groups =
+        r#"awk '$3 ~ /^cgroup/ { print $2 }' /proc/mounts | while read -r place; do mount -o remount,bind,ro "$place" || exit 99; done; exec "$@""#;
+    let mut within = Command::new(unshare);
+    within.args(["--mount", "--propagation", "private", "sh", "-c", without_groups, "sh"]);
+    let home = temp();
+    actor::command(within, home.path(), &sample, script).succeeds();
+    assert!(home.path().join("dead").exists(), "{:?}", fs::read_to_string(home.path().join("told")));
 }

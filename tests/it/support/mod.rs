@@ -31,3 +31,4 @@ pub(crate) mod tape;
 pub(crate) mod token_server;
 pub(crate) mod tools;
 pub(crate) mod tree;
+pub(crate) mod user;

@@ -166,6 +166,7 @@ fn failed(step: &StepPlan, failure: &Failure, last: Option<String>) -> Error {
     match (&failure.hint, failure.status) {
         (Some(hint), _) => error.hint(hint.clone()),
         (None, 127) => error.hint("127 means that a program was not found"),
+        (None, 126) => error.hint("126 means that a program could not be executed: it lacks the permission, or is for another machine"),
         (None, _) => error,
     }
 }
