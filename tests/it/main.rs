@@ -23,10 +23,13 @@ mod determinism;
 mod diff;
 mod dockerfile;
 mod dockerfile_cache;
+#[cfg(feature = "sync")]
+mod dockerfile_debian;
 mod dockerfile_ends;
 mod dockerfile_hostile;
 mod dockerfile_refused;
 mod dockerfile_run;
+mod dockerfile_user;
 mod edit;
 mod faults;
 mod gc;

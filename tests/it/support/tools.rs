@@ -34,15 +34,32 @@ pub(crate) fn root() -> bool {
     is_root
 }
 
+/// The OCI runtime crun, which `tests/provision rootfs` keeps from the tools of the machine: podman would use it. `None` after saying that the test is skipped.
+#[track_caller]
+pub(crate) fn crun() -> Option<PathBuf> {
+    provisioned("crun").map(|place| place.join("crun"))
+}
+
+/// An archive for apt with the packages that curl needs, for this architecture.
+#[track_caller]
+pub(crate) fn packages(architecture: &str) -> Option<PathBuf> {
+    provisioned(&format!("apt-{architecture}"))
+}
+
 /// A real Debian root filesystem of this architecture (`amd64` or `arm64`), made by `tests/provision rootfs`.
 /// `None` after saying that the test is skipped.
 #[track_caller]
 pub(crate) fn rootfs(architecture: &str) -> Option<PathBuf> {
+    provisioned(&format!("rootfs-{architecture}"))
+}
+
+#[track_caller]
+fn provisioned(name: &str) -> Option<PathBuf> {
     let quick = std::env::var_os("LARDER_TEST_QUICK").is_some();
-    let tree = std::env::var_os("LARDER_TEST_ROOTFS").map(|place| PathBuf::from(place).join(format!("rootfs-{architecture}")));
+    let tree = std::env::var_os("LARDER_TEST_ROOTFS").map(|place| PathBuf::from(place).join(name));
     let found = tree.filter(|tree| tree.is_dir());
     if found.is_none() && !quick {
-        skip("no root filesystem; run tests/run, or tests/provision rootfs and set LARDER_TEST_ROOTFS to target/testdata");
+        skip("no root filesystems; run tests/run, or tests/provision rootfs and set LARDER_TEST_ROOTFS to target/testdata");
     }
     found
 }

@@ -1,0 +1,104 @@
+//! `larder build` from a Dockerfile with `RUN` as an ordinary user, in a user namespace, with the runtimes that there are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::context::oci;
+use crate::support::dockerfile::{Image, Kitchen};
+use crate::support::process::Runs as _;
+use crate::support::tools::{crun, skip, tool};
+use crate::support::user::Home;
+
+const TEXT: &str = "FROM shell:1\nRUN id -u > /user && touch /own /other && chown 1000:1001 /other && rm -r /data && mkdir /data && ls -A /sys/class/net > /net\nUSER app\nRUN id -u > /tmp/app\n";
+
+/// What a build as the ordinary user came to: its exit status and what it told.
+#[track_caller]
+fn build(home: &Home, kitchen: &Kitchen, out: &Path, more: &[&str]) -> Option<(Option<i32>, String)> {
+    let mut command = home.as_nobody()?;
+    command.arg(home.at("larder")).arg("build").arg(kitchen.context()).args(["--base", &kitchen.bases(), "--platform", "linux/amd64", "-t", "app:1"]);
+    let output = command.args(["--no-cache", "--progress", "plain", "-o", &oci(out)]).args(more).output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    if told.contains("cannot make a user namespace") {
+        skip(&format!("this machine lets no ordinary user make a user namespace: {told}"));
+        return None;
+    }
+    Some((output.status.code(), told))
+}
+
+/// The runtimes, by path, where the user can reach them. `None` after saying that the test is skipped.
+#[track_caller]
+fn runtimes(home: &Home) -> Option<[PathBuf; 2]> {
+    let (runc, crun) = (tool("runc")?, crun()?);
+    Command::new("cp").arg("-a").arg(crun.parent().expect("a directory")).arg(home.at("crun")).succeeds();
+    Some([runc, home.at("crun/crun")])
+}
+
+#[test]
+fn root_and_users_and_every_runtime_make_the_same_image() {
+    let home = Home::new();
+    let (Some(kitchen), Some(runtimes), Some(_)) = (Kitchen::with_shell(TEXT), runtimes(&home), tool("newuidmap")) else { return };
+    let mut digests = Vec::new();
+    for (index, runtime) in runtimes.iter().enumerate() {
+        let runtime = runtime.to_str().expect("UTF-8");
+        let out = home.own().join(format!("out-{index}"));
+        let Some((status, told)) = build(&home, &kitchen, &out, &["--runtime", runtime]) else { return };
+        assert_eq!(status, Some(0), "{runtime}: {told}");
+        assert!(!told.contains("warning:"), "{told}");
+        let image = Image::of(&out, "1", "amd64");
+        assert_eq!((image.read("user"), image.read("tmp/app"), image.read("net")), ("0\n".into(), "1000\n".into(), "lo\n".into()));
+        let listing = image.listing();
+        assert!(listing.contains(&"other 644 1000:1001".to_owned()) && listing.contains(&"data/.wh..wh..opq 644 0:0".to_owned()), "{listing:?}");
+        digests.push(image.manifest.clone());
+        let _ = fs::remove_dir_all(kitchen.path("cache"));
+        digests.push(kitchen.image(&["--base", &kitchen.bases(), "--runtime", runtime]).manifest);
+        let left = fs::read_dir(home.own()).expect("listed").map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+        assert!(left.into_iter().all(|name| name.starts_with("out-") || name == ".cache"), "nothing is beside the layouts");
+    }
+    assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
+}
+
+#[test]
+fn a_user_without_numbers_is_root_alone_and_told_what_that_lacks() {
+    let home = Home::new();
+    let (Some(kitchen), Some(runtimes)) = (Kitchen::with_shell("FROM shell:1\nRUN id -u > /user && touch /own && rm /data/gone\n"), runtimes(&home)) else {
+        return;
+    };
+    for name in ["subuid", "subgid"] {
+        fs::write(home.at(name), "").expect("writable");
+    }
+    for (index, runtime) in runtimes.iter().enumerate() {
+        let out = home.own().join(format!("out-{index}"));
+        let Some((status, told)) = build(&home, &kitchen, &out, &["--runtime", runtime.to_str().expect("UTF-8")]) else { return };
+        assert_eq!(status, Some(0), "{told}");
+        let image = Image::of(&out, "1", "amd64");
+        assert_eq!((image.read("user"), image.listing().contains(&"data/.wh.gone 644 0:0".to_owned())), ("0\n".into(), true));
+    }
+    let out = home.own().join("out");
+    kitchen.file("Dockerfile", "FROM shell:1\nRUN touch /other && chown 1000:1001 /other\n");
+    let (status, told) = build(&home, &kitchen, &out, &[]).expect("as before");
+    assert!(status == Some(1) && told.contains("/etc/subuid"), "{told}");
+    // What a layer has that nobody can own here.
+    kitchen.file("Dockerfile", "FROM shell:1\nCOPY --chown=1000:1001 a /\nRUN true\n");
+    kitchen.file("a", "a");
+    let (status, told) = build(&home, &kitchen, &out, &[]).expect("as before");
+    assert!(status == Some(1) && told.contains("newuidmap") && told.contains("/etc/subuid"), "{told}");
+    kitchen.file("Dockerfile", "FROM shell:1\nUSER app\nRUN true\n");
+    let (status, told) = build(&home, &kitchen, &out, &[]).expect("as before");
+    assert!(status != Some(0) && told.contains("/etc/subuid"), "{told}");
+}
+
+#[test]
+fn where_no_user_namespace_can_be_made_the_way_out_is_told() {
+    let (Some(kitchen), Some(unshare)) = (Kitchen::with_shell("FROM shell:1\nRUN true\n"), tool("unshare")) else { return };
+    let home = Home::new();
+    // A namespace that may have none in it.
+    let limit = "echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin -- \"$@\"";
+    let mut command = Command::new(unshare);
+    command.args(["--user", "--map-root-user", "sh", "-c", limit, "sh"]).arg(home.at("larder")).arg("build").arg(kitchen.context());
+    command.args(["--base", &kitchen.bases(), "--platform", "linux/amd64", "-t", "app:1", "--no-cache", "-o", &oci(&kitchen.path("denied"))]);
+    let output = command.output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(6), "{told}");
+    assert!(told.contains("cannot make a user namespace") && told.contains("run it as root, or where the kernel lets ordinary users"), "{told}");
+}
