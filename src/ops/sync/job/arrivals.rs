@@ -27,6 +27,8 @@ pub(super) struct Arrivals {
     /// The names that were there at first.
     known: HashMap<Identity, Digest>,
     queue: Mutex<Queue>,
+    /// Held from taking images off the queue until they have their names: those behind them get theirs later.
+    naming: Mutex<()>,
     pub(super) flights: Flights,
 }
 
@@ -59,6 +61,7 @@ impl Arrivals {
             opening: Mutex::default(),
             known: known_names(location, options)?,
             queue: Mutex::default(),
+            naming: Mutex::default(),
             flights: Flights::default(),
         })
     }
@@ -83,15 +86,27 @@ impl Arrivals {
         self.queue().order.push_back(work);
     }
 
-    /// Takes what came of a piece of work. Returns images that are to get their names now.
-    pub(super) fn settle(&self, work: usize, arrival: Option<Arrival>) -> Option<Vec<Arrival>> {
+    /// Takes what came of a piece of work, and lets `name` give names to images whose turn it is, once they are worth it.
+    pub(super) fn settle(&self, work: usize, arrival: Option<Arrival>, name: impl FnOnce(Vec<Arrival>)) {
+        if !self.take_in(work, arrival) {
+            return;
+        }
+        let _alone = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
+        let ready = std::mem::take(&mut self.queue().ready);
+        if !ready.is_empty() {
+            name(ready);
+        }
+    }
+
+    /// Whether there are images enough that are to get their names now.
+    fn take_in(&self, work: usize, arrival: Option<Arrival>) -> bool {
         let mut queue = self.queue();
         queue.early.insert(work, arrival);
         while let Some(arrival) = queue.order.front().copied().and_then(|next| queue.early.remove(&next)) {
             queue.order.pop_front();
             queue.ready.extend(arrival);
         }
-        (queue.ready.len() >= BATCH || queue.order.is_empty()).then(|| std::mem::take(&mut queue.ready))
+        queue.ready.len() >= BATCH || queue.order.is_empty()
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -160,4 +175,33 @@ pub(super) fn known_names(location: &Location, options: &Options) -> Result<Hash
     };
     let index = source.index().map_err(|error| error.side(Side::Destination))?;
     Ok(index.manifests.into_iter().filter_map(|entry| Some((Identity::of_entry(&entry)?, entry.digest))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_given_in_order_however_long_the_first_take() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let location = Location::parse(temp.path().join("none").as_os_str()).expect("a path");
+        let arrivals = Arrivals::at(&location, &Options::default()).expect("nothing there yet");
+        let arrival = || Some(Arrival { images: Vec::new(), entries: Vec::new() });
+        (0..BATCH + 1).for_each(|work| arrivals.expect(work));
+        (0..BATCH - 1).for_each(|work| arrivals.settle(work, arrival(), |_| panic!("too few")));
+        let named = Mutex::new(Vec::new());
+        let (begun, go_on) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                arrivals.settle(BATCH - 1, arrival(), |batch| {
+                    begun.send(()).expect("somebody waits");
+                    std::thread::sleep(Duration::from_millis(50));
+                    named.lock().expect("unpoisoned").push(batch.len());
+                });
+            });
+            go_on.recv().expect("it begins");
+            arrivals.settle(BATCH, arrival(), |batch| named.lock().expect("unpoisoned").push(batch.len()));
+        });
+        assert_eq!(named.into_inner().expect("unpoisoned"), [BATCH, 1]);
+    }
 }

@@ -149,10 +149,8 @@ impl<'a> Carrying<'a> {
         }
         self.run.pool.waiting(single.into_iter().enumerate().collect(), |(number, work)| {
             let arrival = self.carry(&work)?;
-            if let Some(arrivals) = self.arrivals(&work)
-                && let Some(batch) = arrivals.settle(number, arrival)
-            {
-                self.name(arrivals, batch);
+            if let Some(arrivals) = self.arrivals(&work) {
+                arrivals.settle(number, arrival, |batch| self.name(arrivals, batch));
             }
             Ok(())
         })?;
