@@ -4,7 +4,7 @@
 //! manifest   config: Keys, of media type application/vnd.larder.build.cache.v1+json     layers: those of the steps, each once
 //! ```
 //!
-//! A step is known by [what it comes to](super::key), whatever machine it is done on. What comes out of a bundle is proved before it is used: the documents, each
+//! A step is known by what it comes to, whatever machine it is done on. What comes out of a bundle is proved before it is used: the documents, each
 //! layer by its digest, and its tar by the diff ID. That a step does come to its layer is the word of who made the bundle, as with every cache.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
