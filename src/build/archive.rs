@@ -8,7 +8,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::destination::join;
+use super::destination::{join, parents};
 use super::names::{Added, Names};
 use super::plan::TarSource;
 use super::spec::Devices;
@@ -20,6 +20,7 @@ use crate::layer::changeset::{Item, Node};
 use crate::layer::decode::{self, packed};
 use crate::layer::tar::Reader;
 use crate::layer::tree::Stat;
+use crate::layer::whiteout::{self, Whiteout};
 use crate::spec::{limits, text};
 
 /// What the archive is at the moment. It must be a regular file.
@@ -29,12 +30,28 @@ pub(super) fn stat(path: &Path) -> Result<Stat> {
 
 /// Reads the archive's entries and returns them as the items of a changeset, in order.
 ///
-/// Fails with kind `corrupt` when the archive is damaged or ambiguous, with kind `io` when it changes while it is read.
+/// Fails with kind `corrupt` when the archive is damaged or ambiguous or has whiteouts that are none, with kind `io` when it changes while it is read.
 pub(super) fn items(run: &Run, source: &TarSource, spool: impl FnOnce() -> Result<Arc<File>>) -> Result<Vec<Item>> {
     let wrap = |error: Error| source.place.wrap(error, format!("cannot read the archive {}", text::path(&source.path)));
     let file = regular::open_path(&source.path).map_err(wrap)?.file;
     check_unchanged(&file, source).map_err(wrap)?;
-    items_of(run, file, &source.path, source.devices, spool).map_err(wrap)
+    let items = items_of(run, file, &source.path, source.devices, spool).and_then(|items| {
+        items.iter().try_for_each(check_whiteout)?;
+        Ok(items)
+    });
+    items.map_err(wrap)
+}
+
+/// An entry that has the name of a whiteout must be one: larder would not unpack the layer, and others would see different things in it.
+fn check_whiteout(item: &Item) -> Result<()> {
+    if !whiteout::is_reserved(&item.path) {
+        return Ok(());
+    }
+    let (Node::Stored(entry, ..) | Node::Made(entry, _)) = &item.node else { return Ok(()) };
+    match (Whiteout::of(entry)?, parents(&item.path).any(whiteout::is_reserved)) {
+        (Some(_), false) => Ok(()),
+        _ => Err(Error::corrupt(format!("{} has the name of a whiteout on a directory, which some readers take for one", text::bytes(&item.path)))),
+    }
 }
 
 /// The same for an archive that is open already; `path` names it in errors.

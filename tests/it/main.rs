@@ -20,6 +20,7 @@ mod cli;
 mod concurrency;
 mod copy;
 mod determinism;
+mod devices;
 mod diff;
 mod dockerfile;
 mod dockerfile_cache;
