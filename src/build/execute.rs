@@ -187,3 +187,33 @@ pub(super) type OwnLayers<'a> = [(&'a LayerPlan, &'a Layer)];
 pub(super) fn cannot_write(platform: &PlatformPlan) -> impl Fn(Error) -> Error + '_ {
     move |error| error.context(format!("cannot write the image for {}", platform.platform))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+    use std::time::{Duration, Instant, UNIX_EPOCH};
+
+    use super::*;
+    use crate::exec::Clock;
+
+    const NOW: Duration = Duration::from_secs(1_000_000_000);
+
+    #[test]
+    fn what_may_change_without_showing_it_is_waited_for_or_not_remembered() {
+        let run = Run { clock: Clock(|| UNIX_EPOCH + NOW), ..Run::new(NonZeroUsize::MIN).expect("a pool") };
+        let settled_at = |settled: Option<Duration>| {
+            let begin = Instant::now();
+            (settle(&run, &Recipe { key: [0; 32], settled }), begin.elapsed())
+        };
+        assert_eq!(settled_at(None).0, Settled::Yes);
+        assert_eq!(settled_at(Some(NOW - Duration::from_secs(1))).0, Settled::Yes);
+        for wait in [Duration::from_millis(20), Duration::from_millis(50)] {
+            let (settled, waited) = settled_at(Some(NOW + wait));
+            assert!(settled == Settled::Yes && waited >= wait, "{waited:?} instead of {wait:?}");
+        }
+        for wait in [Duration::from_millis(51), Duration::from_secs(2), Duration::from_secs(1_000_000_000)] {
+            let (settled, waited) = settled_at(Some(NOW + wait));
+            assert!(settled == Settled::Unknown && waited < wait, "{waited:?} of {wait:?}");
+        }
+    }
+}

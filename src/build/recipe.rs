@@ -145,3 +145,54 @@ impl Recorder {
         self.buffer.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAT: Stat =
+        Stat { mode: 0o100_644, uid: 0, gid: 0, size: 7, mtime: (1_000_000_000, 0), ctime: (1_000_000_000, 5), dev: 1, ino: 2, nlink: 1, rdev: 0 };
+
+    fn recipe(stats: &[Stat]) -> Recipe {
+        let mut recorder = Recorder::new(Codec::default(), Timestamps::default());
+        stats.iter().for_each(|stat| recorder.stat(stat));
+        recorder.finish()
+    }
+
+    #[test]
+    fn whatever_a_file_system_says_of_a_changed_file_makes_another_recipe() {
+        let changed = [
+            Stat { mode: 0o100_755, ..STAT },
+            Stat { uid: 1, ..STAT },
+            Stat { gid: 1, ..STAT },
+            Stat { size: 8, ..STAT },
+            Stat { mtime: (1_000_000_001, 0), ..STAT },
+            Stat { mtime: (1_000_000_000, 1), ..STAT },
+            // A modification time can be set back; this one cannot.
+            Stat { ctime: (1_000_000_001, 5), ..STAT },
+            Stat { ctime: (1_000_000_000, 6), ..STAT },
+            Stat { dev: 2, ..STAT },
+            Stat { ino: 3, ..STAT },
+            Stat { rdev: 1, ..STAT },
+        ];
+        let before = recipe(&[STAT]).key;
+        assert_eq!(recipe(&[STAT]).key, before);
+        for stat in changed {
+            assert_ne!(recipe(&[stat]).key, before, "{stat:?}");
+        }
+        // Another name for the file changes nothing in it.
+        assert_eq!(recipe(&[Stat { nlink: 2, ..STAT }]).key, before);
+    }
+
+    #[test]
+    fn the_file_that_changed_last_decides_from_when_on_changes_show() {
+        assert_eq!(recipe(&[]).settled, None);
+        let newer = Stat { ctime: (1_000_000_009, 900_000_000), ..STAT };
+        let settled = Duration::new(1_000_000_009, 920_000_000);
+        assert_eq!((recipe(&[STAT, newer]).settled, recipe(&[newer, STAT]).settled), (Some(settled), Some(settled)));
+        // A time without a fraction is that of a file system which knows none.
+        let whole = Stat { ctime: (1_000_000_009, 0), ..STAT };
+        assert_eq!(recipe(&[whole, STAT]).settled, Some(Duration::new(1_000_000_011, 500_000_000)));
+        assert_eq!(recipe(&[Stat { ctime: (-5, 1), ..STAT }]).settled, Some(Duration::new(0, 1) + TICK));
+    }
+}

@@ -39,6 +39,7 @@ mod index;
 mod inspect;
 mod interop;
 mod killed;
+mod layer_cache;
 #[cfg(feature = "sync")]
 mod login;
 mod machine;

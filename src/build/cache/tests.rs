@@ -158,3 +158,29 @@ fn directories_of_commands_go_unless_they_are_in_use() {
     sample.prune(Wanted::All);
     assert_eq!(fs::read_dir(sample.path("mounts")).expect("listed").count(), 0);
 }
+
+#[test]
+fn notes_beyond_the_bound_go_the_oldest_first_and_nothing_else_does() {
+    const LARGE: u64 = MAX_BYTES / 4;
+    let sample = Sample::new();
+    let layer = sample.layer(1, "kept", 1_000_000);
+    let note = |name: &str, age: u64| {
+        let path = sample.path(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
+        File::create(&path).and_then(|file| file.set_len(LARGE)).expect("a sparse file");
+        aged(&path, age);
+        path
+    };
+    let notes = [note("chunks/a", 50), note("listings/b", 40), note("layers/c", 30)];
+    let others = [note("mounts/x", 900), note("content/y", 900)];
+    let there = || notes.each_ref().map(|path| path.exists());
+    sample.cache.trim();
+    assert_eq!(there(), [true; 3], "three quarters and a note");
+    let newest = note("chunks/d", 1);
+    sample.cache.trim();
+    // The layer's note was the oldest; down to three quarters, so that not every build has to look again.
+    assert!(!sample.cache.layer_path(&Recipe { key: [1; 32], settled: None }).exists());
+    assert_eq!(there(), [false, true, true]);
+    assert!(newest.exists() && others.iter().all(|path| path.exists()));
+    assert!(sample.content().has(&layer.descriptor).expect("read"));
+}

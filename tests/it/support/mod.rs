@@ -27,6 +27,7 @@ pub(crate) mod scripted;
 pub(crate) mod snapshot;
 pub(crate) mod sound;
 pub(crate) mod storage;
+pub(crate) mod strace;
 pub(crate) mod tape;
 pub(crate) mod token_server;
 pub(crate) mod tools;

@@ -18,6 +18,8 @@ pub(crate) struct Mount {
     /// Dropped first, which unmounts.
     holder: Companion,
     home: TempDir,
+    /// The arguments of mount(8).
+    what: Vec<String>,
 }
 
 impl Mount {
@@ -30,11 +32,17 @@ impl Mount {
     /// A file system of this type on a disk of its own, which is a sparse file of this many bytes. `None` after saying that the test is skipped.
     #[track_caller]
     pub(crate) fn disk(kind: &str, bytes: u64) -> Option<Mount> {
+        Mount::disk_made_with(kind, bytes, &[])
+    }
+
+    /// The same, made with these options of its mkfs.
+    #[track_caller]
+    pub(crate) fn disk_made_with(kind: &str, bytes: u64, options: &[&str]) -> Option<Mount> {
         let make = tool(&format!("mkfs.{kind}"))?;
         let home = temp();
         let disk = home.path().join("disk");
         fs::File::create(&disk).and_then(|file| file.set_len(bytes)).expect("a sparse file");
-        Command::new(make).arg(if kind == "btrfs" || kind == "xfs" { "-f" } else { "-F" }).arg("-q").arg(&disk).succeeds();
+        Command::new(make).arg(if kind == "btrfs" || kind == "xfs" { "-f" } else { "-F" }).arg("-q").args(options).arg(&disk).succeeds();
         Mount::with(&["-o", "loop", "-t", kind, disk.to_str().expect("UTF-8")], home)
     }
 
@@ -53,11 +61,21 @@ impl Mount {
         Mount::with(&["-t", "overlay", "-o", &options, "overlay"], home)
     }
 
+    /// Unmounts it and mounts it again, as after the machine was off.
+    #[track_caller]
+    pub(crate) fn again(self) -> Mount {
+        let Mount { holder, home, what } = self;
+        Mount::within(&holder, &["umount"]).arg(home.path().join("mount")).succeeds();
+        drop(holder);
+        fs::remove_file(home.path().join("told")).expect("ours");
+        Mount::with(&what.iter().map(String::as_str).collect::<Vec<_>>(), home).expect("it was mounted before")
+    }
+
     #[track_caller]
     fn with(what: &[&str], home: TempDir) -> Option<Mount> {
         let (Some(unshare), Some(setpriv), true) = (tool("unshare"), tool("setpriv"), root()) else { return None };
         let (place, told) = (home.path().join("mount"), home.path().join("told"));
-        fs::create_dir(&place).expect("writable");
+        fs::create_dir_all(&place).expect("writable");
         let mut command = Command::new(setpriv);
         command.current_dir(home.path()).args(["--pdeathsig", "KILL"]).arg(unshare).args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"]);
         let mut holder = Companion::start(command.args(what).arg(place).env("TOLD", &told));
@@ -68,7 +86,7 @@ impl Mount {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        Some(Mount { holder, home })
+        Some(Mount { holder, home, what: what.iter().map(|word| (*word).to_owned()).collect() })
     }
 
     /// Where it is. Everybody who may look into the process that holds it can go there.
@@ -80,8 +98,13 @@ impl Mount {
     /// Lets nobody write any more.
     #[track_caller]
     pub(crate) fn make_read_only(&self) {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--mount=/proc/{}/ns/mnt", self.holder.id())).args(["mount", "-o", "remount,ro"]);
-        command.arg(self.home.path().join("mount")).succeeds();
+        Mount::within(&self.holder, &["mount", "-o", "remount,ro"]).arg(self.home.path().join("mount")).succeeds();
+    }
+
+    /// A command that sees what only its holder sees.
+    fn within(holder: &Companion, command: &[&str]) -> Command {
+        let mut inside = Command::new("nsenter");
+        inside.arg(format!("--mount=/proc/{}/ns/mnt", holder.id())).args(command);
+        inside
     }
 }
