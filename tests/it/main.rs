@@ -31,6 +31,7 @@ mod dockerfile_hostile;
 mod dockerfile_refused;
 mod dockerfile_run;
 mod dockerfile_user;
+mod durable;
 mod edit;
 mod faults;
 mod gc;
