@@ -115,6 +115,7 @@ fn rep_03_07_and_08_file_system_user_and_host_leave_no_trace() {
         assert!(build(&there, &mount.path().join("out"), |_| {}) == reference, "{what} left a trace");
     };
     copied("tmpfs", Mount::memory("size=64m"));
+    copied("ext4", Mount::disk("ext4", 64 << 20));
     copied("btrfs", Mount::disk("btrfs", 256 << 20));
     copied("xfs", Mount::disk("xfs", 320 << 20));
 

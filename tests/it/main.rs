@@ -10,6 +10,7 @@ mod bad_disk;
 mod bad_input;
 mod bud;
 mod build;
+mod build_keys;
 mod build_outputs;
 mod build_paths;
 mod build_refused;
