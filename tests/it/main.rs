@@ -25,6 +25,7 @@ mod devices;
 mod diff;
 mod dockerfile;
 mod dockerfile_cache;
+mod dockerfile_configs;
 #[cfg(feature = "sync")]
 mod dockerfile_debian;
 mod dockerfile_ends;
