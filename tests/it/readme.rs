@@ -1,9 +1,13 @@
 //! The README: what it shows works as it stands there.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+
+use crate::support::image::{blob_path, read_index};
 use crate::support::process::{Runs as _, checkout, larder};
 use crate::support::readme;
 use crate::support::sound::assert_layout_is_sound;
@@ -23,6 +27,33 @@ fn every_command_in_the_readme_runs_as_written_in_a_fresh_clone() {
     let layouts: Vec<_> = layouts.filter(|path| path.extension().is_some_and(|extension| extension == "oci")).collect();
     assert!(layouts.len() > 2, "{layouts:?}");
     layouts.iter().for_each(|layout| drop(assert_layout_is_sound(layout)));
+}
+
+#[test]
+fn the_first_command_builds_for_three_platforms_and_ends_in_a_short_table() {
+    let first = readme::commands().remove(0);
+    assert!(first.starts_with("larder build testdata/hello -o oci:hello.oci "), "{first}");
+    let (temp, path) = (readme::clone(), readme::path(Path::new(env!("CARGO_BIN_EXE_larder")).parent().expect("a directory")));
+    let told = Command::new("bash").arg("-euc").arg(&first).current_dir(temp.path()).env_clear().env("HOME", temp.path()).env("PATH", path).succeeds();
+    let layout = temp.path().join("hello.oci");
+    assert_layout_is_sound(&layout);
+    let document = |digest: &Value| -> Value { serde_json::from_slice(&fs::read(blob_path(&layout, digest)).expect("there")).expect("JSON") };
+    let root = read_index(&layout)["manifests"][0]["digest"].clone();
+    let mut expected = vec!["PLATFORM LAYERS SIZE DIGEST".to_owned()];
+    for (child, platform) in document(&root)["manifests"].as_array().expect("a list").iter().zip(["linux/amd64", "linux/arm64", "linux/arm/v7"]) {
+        let layers = document(&child["digest"])["layers"].as_array().expect("a list").clone();
+        let size: u64 = layers.iter().map(|layer| layer["size"].as_u64().expect("bytes")).sum();
+        expected.push(format!("{platform} {} {size} B {}", layers.len(), child["digest"].as_str().expect("a digest")));
+    }
+    expected.extend([String::new(), format!("digest {}", root.as_str().expect("a digest")), "layers 4 built, 0 unchanged".to_owned()]);
+    expected.extend(["1.4.2", "latest"].map(|tag| format!("name registry.example/team/hello:{tag}")));
+    expected.push("written oci:hello.oci".to_owned());
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(told.lines().map(words).collect::<Vec<_>>(), expected);
+    // It is a table: what stands below each other begins at one place.
+    let columns: BTreeSet<_> = told.lines().take(4).map(|line| line.find("sha256:").or_else(|| line.find("DIGEST"))).collect();
+    assert_eq!(columns.len(), 1, "{told}");
+    assert!(told.lines().all(|line| line.len() < 120 && line.trim_end() == line), "{told}");
 }
 
 #[test]

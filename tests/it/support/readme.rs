@@ -11,6 +11,9 @@ pub(crate) fn text() -> String {
     std::fs::read_to_string(checkout("README.md")).expect("README.md")
 }
 
+/// What stands before the arguments of larder where it is not installed.
+const FROM_A_CLONE: &str = "cargo run --release -- ";
+
 /// The commands of larder in blocks of shell, each with the lines that continue it, in their order.
 pub(crate) fn commands() -> Vec<String> {
     blocks("sh")
@@ -21,7 +24,9 @@ pub(crate) fn blocks(kind: &str) -> Vec<String> {
     let mut commands: Vec<String> = Vec::new();
     for block in text().split(&format!("```{kind}\n")).skip(1) {
         let block = block.split("```").next().expect("a split has a first part").replace("\\\n", " ");
-        commands.extend(block.lines().filter(|line| line.starts_with("larder ")).map(str::to_owned));
+        // In a clone larder is what cargo makes.
+        let lines = block.lines().map(|line| line.strip_prefix(FROM_A_CLONE).map_or_else(|| line.to_owned(), |rest| format!("larder {rest}")));
+        commands.extend(lines.filter(|line| line.starts_with("larder ")));
     }
     commands
 }
