@@ -18,3 +18,18 @@ fn the_programs_of_the_sample_run_and_say_their_platform() {
         assert_eq!(Command::new(qemu).arg(program("linux-armv7")).succeeds(), "hello from larder: linux/arm/v7\n");
     }
 }
+
+/// The compilers that the committed programs were made with. Others may make other bytes of the same source.
+const GCC: &str = "12.2.0";
+
+#[test]
+fn the_programs_of_the_sample_are_what_their_source_compiles_to() {
+    for compiler in ["x86_64-linux-gnu-gcc", "aarch64-linux-gnu-gcc", "arm-linux-gnueabihf-gcc"] {
+        let Some(compiler) = tool(compiler) else { return };
+        if Command::new(compiler).arg("-dumpfullversion").succeeds().trim() != GCC {
+            return;
+        }
+    }
+    let told = Command::new(checkout("testdata/hello/rebuild")).arg("--check").succeeds();
+    assert!(told.ends_with("dist/ is what hello.c compiles to\n"), "{told}");
+}
