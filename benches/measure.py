@@ -84,10 +84,12 @@ class Sample:
 
 
 class Row:
-    """One command under test. `out` is its own directory; `fresh` empties that before every run; `sized` rows make one large file."""
+    """One command under test. `out` is its own directory; `fresh` empties that before every run; `sized` rows make one large file;
+    `judge` returns what is wrong with what a run printed, if anything."""
 
-    def __init__(self, name, title, work, command, fresh=True, before=None, expect=None, sized=True):
+    def __init__(self, name, title, work, command, fresh=True, before=None, expect=None, sized=True, judge=None):
         self.name, self.title, self.fresh, self.before, self.expect, self.sized = name, title, fresh, before, expect, sized
+        self.judge = judge
         self.out = work / "out" / name
         self.command = command(self.out)
         self.samples = []
@@ -108,6 +110,8 @@ class Row:
             sys.exit(f"compare: {self.title}: the same tree gave another image")
         if self.expect == "other" and self.names() == names:
             sys.exit(f"compare: {self.title}: a changed tree gave the same image")
+        if self.judge and (wrong := self.judge(log.read_text())):
+            sys.exit(f"compare: {self.title}: {wrong}")
         if self.fresh and self.sized:
             sample.size = max((path.stat().st_size for path in self.result().rglob("*") if path.is_file()), default=0)
         self.samples.append(sample)
