@@ -139,3 +139,24 @@ impl Written {
         Ok(record)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The expected sum is that of Python's zlib over the bytes themselves.
+    #[test]
+    fn the_check_sums_of_chunks_come_together_beyond_four_gibibytes() {
+        const PIECE: usize = 1 << 20;
+        let crc = |bytes: &[u8]| crc32fast::hash(bytes);
+        let zeros = crc(&vec![0; PIECE]);
+        let mut written = Written { offset: 0, crc: crc32fast::Hasher::new(), uncompressed: 0, reused: 0, chunks: Vec::new() };
+        let chunks = std::iter::repeat_n((zeros, PIECE as u64), 5 * 1024 + 1).chain([(crc(b"end"), 3)]);
+        for (crc, uncompressed) in chunks {
+            // A chunk as short as those of zeros are.
+            let compressed = Compressed { bytes: vec![0; 1024], crc };
+            written.add(&Done { key: None, compressed, uncompressed, reused: false }).expect("short");
+        }
+        assert_eq!((written.crc.finalize(), written.uncompressed, written.offset), (0xe231_93bc, 5_369_757_699, 5122 << 10));
+    }
+}

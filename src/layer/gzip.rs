@@ -17,3 +17,17 @@ pub(super) fn trailer(crc: u32, uncompressed: u64) -> [u8; 10] {
     out[6..].copy_from_slice(&((uncompressed & 0xffff_ffff) as u32).to_le_bytes());
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_in_the_trailer_wraps_at_four_gibibytes() {
+        const GIB: u64 = 1 << 30;
+        for (length, low) in [(0, 0), (3, 3), (4 * GIB - 1, u32::MAX), (4 * GIB, 0), (4 * GIB + 7, 7), (10 * GIB, 2 << 30), (u64::MAX, u32::MAX)] {
+            let expected = [&[0x03, 0x00, 0xef, 0xbe, 0xad, 0xde][..], &u32::to_le_bytes(low)].concat();
+            assert_eq!(trailer(0xdead_beef, length)[..], expected, "{length}");
+        }
+    }
+}

@@ -20,6 +20,12 @@
 //! Golden digests in the tests hold each of these in place. A layer that is compressed again is cut by the same rules, so it becomes the very blob that
 //! building its entries with that compression would have made.
 //!
+//! # What is not used
+//!
+//! Trees are walked by `tree` and not by the crate walkdir, which goes by paths: here each step is a handle of a directory, so nobody can put another one in its
+//! place meanwhile. Files are read and not mapped (memmap2): one that shrinks would end the process with SIGBUS instead of with an error, and mapping takes
+//! `unsafe`. Archives are read and written by [`tar`] and not by the crate of that name, which takes headers that readers see in two ways for good; tests use it.
+//!
 //! Relies on `exec` for threads and on `store` for the blob that is written. Image-spec, layer.md.
 
 pub mod apply;

@@ -85,7 +85,7 @@ pub(super) struct Stages {
     built: Built,
     work: Arc<Layout>,
     /// The work space, where it is one for a while.
-    staging: Option<Staging>,
+    _staging: Option<Staging>,
 }
 
 impl Stages {
@@ -107,14 +107,9 @@ impl Stages {
         };
         let built = execute::execute(&engine)?;
         drop(bundles);
-        let stages = Stages { built, work, staging };
+        let stages = Stages { built, work, _staging: staging };
         spec.cache_to.iter().try_for_each(|to| bundle::write(run, to, &stages.steps(to.value.scope), &stages.work, &request.options))?;
         Ok(stages)
-    }
-
-    /// Whether their layers stay in the cache.
-    pub(super) fn are_kept(&self) -> bool {
-        self.staging.is_none()
     }
 
     /// What a bundle has of them.
@@ -128,13 +123,13 @@ impl Stages {
     /// The images of the target stage, one for each platform.
     pub(super) fn images(&self, request: &BuildRequest) -> Vec<PlatformBase> {
         let file = request.dockerfile.as_ref().map(|spec| spec.file.stages[0].place.clone());
-        let place = file.unwrap_or_else(|| Place::flag("--file"));
+        let asked = At::new("Dockerfile".to_owned(), file.unwrap_or_else(|| Place::flag("--file")));
         let images = self.built.images.iter().map(|image| PlatformBase {
             origin: image.base.as_ref().map(|base| BaseOrigin { digest: base.manifest.digest.clone(), name: base.name.clone() }),
             layers: image.layers.iter().map(|layer| BaseLayer { descriptor: layer.descriptor.clone(), layout: layer.layout.clone() }).collect(),
             inherited: image.base.as_ref().map_or(0, |base| base.layers.len()),
             config: image.config.clone(),
-            asked: At::new(image.base.as_ref().and_then(|base| base.name.clone()).unwrap_or_default(), place.clone()),
+            asked: asked.clone(),
         });
         images.collect()
     }
