@@ -26,11 +26,16 @@ const READ: usize = 1 << 20;
 pub(super) fn base_layers(run: &Run, plan: &BuildPlan, layout: &Layout) -> Result<()> {
     let mut known: HashSet<&Digest> = HashSet::new();
     let bases = plan.platforms.iter().filter_map(|platform| platform.base.as_ref());
-    let all = bases.flat_map(|base| base.layers.iter().map(move |layer| (base, layer)));
-    let wanted: Vec<_> = all.filter(|(_, layer)| known.insert(&layer.descriptor.digest)).collect();
-    run.pool.concurrently(wanted, |(base, layer)| {
+    let all = bases.flat_map(|base| base.layers.iter().enumerate().map(move |(position, layer)| (base, position, layer)));
+    let wanted: Vec<_> = all.filter(|(_, _, layer)| known.insert(&layer.descriptor.digest)).collect();
+    run.pool.concurrently(wanted, |(base, position, layer)| {
         let digest = &layer.descriptor.digest;
-        let cannot = |error| base.asked.place.wrap(error, format!("cannot use layer {digest} of the base `{}`", text::shown(&base.asked.value)));
+        // What stands above the layers of a base was made by the steps of a Dockerfile.
+        let of = match position < base.inherited {
+            true => format!("of the base `{}`", text::shown(&base.asked.value)),
+            false => "that a step made".to_owned(),
+        };
+        let cannot = |error| base.asked.place.wrap(error, format!("cannot use layer {digest} {of}"));
         bring(run, &format!("base layer {}", digest.short()), &*layer.layout, layout, &layer.descriptor).map_err(cannot)
     })?;
     Ok(())

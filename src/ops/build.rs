@@ -174,10 +174,10 @@ fn make(run: &Run, request: &BuildRequest, prepared: &Prepared, layout: &Layout,
             let stages = dockerfile::Stages::build(run, request, plan, layout)?;
             let upon = build::plan_upon(run, &request.spec, &prepared.platforms, stages.images(request))?;
             let (built, layers) = execute(&upon)?;
-            let steps = stages.report();
+            let (steps, kept) = (stages.report(), stages.are_kept());
             // Both keep the layout of the cache open.
             drop((stages, upon));
-            if let Some(cache) = request.cache.as_ref().filter(|_| steps.iter().any(|step| !step.cached)) {
+            if let Some(cache) = request.cache.as_ref().filter(|_| kept && steps.iter().any(|step| !step.cached)) {
                 cache.bound(run, &request.options);
             }
             Ok((built, steps.into_iter().chain(layers).collect()))

@@ -3,6 +3,8 @@
 //! Debian 12's buildah does not know everything that is in the language today; such a case has a second Dockerfile that says the same in older words.
 
 mod cases;
+mod flags;
+mod vocabulary;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,6 +19,7 @@ use crate::support::tools::tool;
 use crate::support::tree::{self, Node, Tree};
 
 use cases::{CASES, Case};
+use flags::FLAGS;
 
 /// The base of all cases: busybox and a few files that instructions trip over.
 const BASE: &str = r#"
@@ -35,6 +38,9 @@ ln -s /data abs
 
 /// Settings of the base, as flags of `larder build`.
 const SETTINGS: &[&str] = &["--env", "PATH=/bin:/usr/bin", "--env", "FROM_BASE=yes", "--cmd", "/bin/sh", "--label", "of=base"];
+
+/// Variables of both tools.
+const VARIABLES: [(&str, &str); 1] = [("CASE_SECRET", "from the environment")];
 
 /// What a runtime or buildah itself leaves in a tree.
 const NOT_COMPARED: &[&str] = &["proc", "sys", "dev", "run", "etc/hosts", "etc/resolv.conf", "etc/hostname"];
@@ -69,8 +75,8 @@ impl Bases {
     fn larder(&self, case: &Case, context: &Path) -> Result<Image, String> {
         let out = context.with_extension("oci");
         let mut build = larder();
-        build.args(["build", "--no-cache", "--quiet", "--platform", "linux/amd64", "--base", &self.layout(), "-t", "case:1"]);
-        build.args(["-o", &format!("oci:{}", out.display())]).args(case.arguments).arg(context).current_dir(context);
+        build.args(["build", "--no-cache", "--quiet", "--platform", case.platform, "--base", &self.layout(), "-t", "case:1"]);
+        build.args(["-o", &format!("oci:{}", out.display())]).args(case.arguments).arg(context).current_dir(context).envs(VARIABLES);
         let built = build.output().expect("larder starts");
         if !built.status.success() {
             return Err(String::from_utf8_lossy(&built.stderr).into_owned());
@@ -82,22 +88,25 @@ impl Bases {
         Ok(Image::new(tree::read(&tree), &serde_json::from_str(&config).expect("a config")))
     }
 
-    /// What buildah makes of it.
-    fn buildah(&self, case: &Case, context: &Path) -> Image {
+    /// What buildah makes of it, or what it complains about.
+    fn buildah(&self, case: &Case, context: &Path) -> Result<Image, String> {
         let name = format!("localhost/case-{}", case.name);
         if let Some(older) = case.older {
-            fs::write(context.join("Dockerfile"), older).expect("writable");
+            fs::write(context.join(case.file), older).expect("writable");
         }
-        let mut bud = self.storage.buildah(&["bud", "--quiet", "--isolation", "chroot", "--format", "docker", "--pull-never", "-t", &name]);
-        bud.args(case.older_arguments.unwrap_or(case.arguments)).arg(context).current_dir(context).succeeds();
+        let mut bud =
+            self.storage.buildah(&["bud", "--quiet", "--isolation", "chroot", "--format", "docker", "--pull-never", "--platform", case.platform, "-t", &name]);
+        bud.args(case.older_arguments.unwrap_or(case.arguments)).arg(context).current_dir(context).envs(VARIABLES);
+        let built = bud.output().expect("buildah starts");
+        if !built.status.success() {
+            return Err(format!("  buildah: {}", String::from_utf8_lossy(&built.stderr)));
+        }
         let container = self.storage.buildah(&["from", "--quiet", "--pull-never", &name]).succeeds();
         let mounted = self.storage.buildah(&["mount", container.trim()]).succeeds();
         let tree = tree::read(Path::new(mounted.trim()));
         let config = self.storage.buildah(&["inspect", "--type", "image", &name]).succeeds();
-        self.storage.buildah(&["rm", container.trim()]).succeeds();
-        self.storage.buildah(&["rmi", "--force", &name]).succeeds();
         let config: Value = serde_json::from_str(&config).expect("JSON");
-        Image::new(tree, &config["Docker"])
+        Ok(Image::new(tree, &config["Docker"]))
     }
 }
 
@@ -116,7 +125,10 @@ impl Image {
             node.mtime = 0;
             node.first = PathBuf::new();
         }
-        Image { tree, config: effective(&config["config"]) }
+        let mut seen = effective(&config["config"]);
+        let author = config["author"].as_str().filter(|author| !author.is_empty());
+        seen.extend(author.map(|author| ("author".to_owned(), author.into())));
+        Image { tree, config: seen }
     }
 }
 
@@ -163,6 +175,11 @@ fn differences(ours: &Image, theirs: &Image) -> Vec<String> {
     lines
 }
 
+/// All cases.
+fn all() -> impl Iterator<Item = &'static Case> {
+    CASES.iter().chain(FLAGS)
+}
+
 /// Builds the cases by both.
 fn compare(cases: impl Iterator<Item = &'static Case>) {
     let Some(bases) = Bases::make() else { return };
@@ -171,9 +188,10 @@ fn compare(cases: impl Iterator<Item = &'static Case>) {
         let context = bases.home.path().join(case.name);
         fs::create_dir(&context).expect("writable");
         Command::new("bash").args(["-euc", &format!("umask 022\n{}", case.context)]).current_dir(&context).succeeds();
-        fs::write(context.join("Dockerfile"), case.dockerfile).expect("writable");
-        let differences = match bases.larder(case, &context) {
-            Ok(ours) => differences(&ours, &bases.buildah(case, &context)),
+        fs::write(context.join(case.file), case.dockerfile).expect("writable");
+        let ours = bases.larder(case, &context);
+        let differences = match ours.and_then(|ours| Ok((ours, bases.buildah(case, &context)?))) {
+            Ok((ours, theirs)) => differences(&ours, &theirs),
             Err(complaint) => vec![complaint],
         };
         if !differences.is_empty() {
@@ -185,19 +203,19 @@ fn compare(cases: impl Iterator<Item = &'static Case>) {
 
 #[test]
 fn without_run_the_tree_and_the_config_are_those_of_buildah() {
-    compare(CASES.iter().filter(|case| !case.runs()));
+    compare(all().filter(|case| !case.runs()));
 }
 
 #[test]
 fn with_run_the_tree_and_the_config_are_those_of_buildah() {
     if tool("runc").is_some() {
-        compare(CASES.iter().filter(|case| case.runs()));
+        compare(all().filter(|case| case.runs()));
     }
 }
 
 #[test]
 fn there_are_enough_cases_and_each_has_a_name_of_its_own() {
-    let names: std::collections::BTreeSet<&str> = CASES.iter().map(|case| case.name).collect();
-    assert_eq!(names.len(), CASES.len());
-    assert!(CASES.len() >= 40, "{}", CASES.len());
+    let names: std::collections::BTreeSet<&str> = all().map(|case| case.name).collect();
+    assert_eq!(names.len(), all().count());
+    assert!(names.len() >= 40, "{}", names.len());
 }

@@ -28,6 +28,7 @@ fn what_is_wrong_has_a_place_and_a_remedy() {
         ("FROM scratch\nCOPY a \\\n  \"b\n", 2, "Dockerfile:3:3: ", ""),
         ("FROM scratch\nCOPY <<EOF /x\nno end\n", 2, "Dockerfile:2:6: ", ""),
         ("FROM scratch\nRUN --security=insecure true\n", 6, "Dockerfile:2:5: larder gives no step more rights", ""),
+        ("FROM scratch\nRUN --device=sandbox true\n", 6, "Dockerfile:2:5: larder gives no step more rights", ""),
         ("FROM scratch\nADD https://example.org/x /\n", 6, "Dockerfile:2:5: `https://example.org/x` would have to be downloaded", "put it into the context"),
         ("FROM debian\n", 4, "Dockerfile:1:6: there is no image `debian`", "--base oci:DIR"),
         ("FROM scratch\nCOPY nothing /\n", 4, "Dockerfile:2:6: there is no `nothing` to copy", ""),

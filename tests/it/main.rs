@@ -25,8 +25,10 @@ mod devices;
 mod diff;
 mod dockerfile;
 mod dockerfile_cache;
+mod dockerfile_configs;
 #[cfg(feature = "sync")]
 mod dockerfile_debian;
+mod dockerfile_disks;
 mod dockerfile_ends;
 mod dockerfile_hostile;
 mod dockerfile_refused;

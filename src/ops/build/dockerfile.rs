@@ -85,7 +85,7 @@ pub(super) struct Stages {
     built: Built,
     work: Arc<Layout>,
     /// The work space, where it is one for a while.
-    _staging: Option<Staging>,
+    staging: Option<Staging>,
 }
 
 impl Stages {
@@ -107,9 +107,14 @@ impl Stages {
         };
         let built = execute::execute(&engine)?;
         drop(bundles);
-        let stages = Stages { built, work, _staging: staging };
+        let stages = Stages { built, work, staging };
         spec.cache_to.iter().try_for_each(|to| bundle::write(run, to, &stages.steps(to.value.scope), &stages.work, &request.options))?;
         Ok(stages)
+    }
+
+    /// Whether their layers stay in the cache.
+    pub(super) fn are_kept(&self) -> bool {
+        self.staging.is_none()
     }
 
     /// What a bundle has of them.
@@ -123,13 +128,13 @@ impl Stages {
     /// The images of the target stage, one for each platform.
     pub(super) fn images(&self, request: &BuildRequest) -> Vec<PlatformBase> {
         let file = request.dockerfile.as_ref().map(|spec| spec.file.stages[0].place.clone());
-        let asked = At::new("Dockerfile".to_owned(), file.unwrap_or_else(|| Place::flag("--file")));
+        let place = file.unwrap_or_else(|| Place::flag("--file"));
         let images = self.built.images.iter().map(|image| PlatformBase {
             origin: image.base.as_ref().map(|base| BaseOrigin { digest: base.manifest.digest.clone(), name: base.name.clone() }),
             layers: image.layers.iter().map(|layer| BaseLayer { descriptor: layer.descriptor.clone(), layout: layer.layout.clone() }).collect(),
             inherited: image.base.as_ref().map_or(0, |base| base.layers.len()),
             config: image.config.clone(),
-            asked: asked.clone(),
+            asked: At::new(image.base.as_ref().and_then(|base| base.name.clone()).unwrap_or_default(), place.clone()),
         });
         images.collect()
     }

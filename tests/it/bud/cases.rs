@@ -8,6 +8,10 @@ pub(super) struct Case {
     /// Shell that fills the context.
     pub(super) context: &'static str,
     pub(super) dockerfile: &'static str,
+    /// What the file is called.
+    pub(super) file: &'static str,
+    /// What it is built for.
+    pub(super) platform: &'static str,
     /// Arguments beside context and output.
     pub(super) arguments: &'static [&'static str],
     /// The same in words that Debian's buildah knows.
@@ -24,22 +28,22 @@ impl Case {
     }
 }
 
-const fn case(name: &'static str, context: &'static str, dockerfile: &'static str) -> Case {
-    Case { name, context, dockerfile, arguments: &[], older: None, older_arguments: None }
+pub(super) const fn case(name: &'static str, context: &'static str, dockerfile: &'static str) -> Case {
+    Case { name, context, dockerfile, file: "Dockerfile", platform: "linux/amd64", arguments: &[], older: None, older_arguments: None }
 }
 
-const fn with(mut case: Case, arguments: &'static [&'static str]) -> Case {
+pub(super) const fn with(mut case: Case, arguments: &'static [&'static str]) -> Case {
     case.arguments = arguments;
     case
 }
 
-const fn older(mut case: Case, dockerfile: &'static str) -> Case {
+pub(super) const fn older(mut case: Case, dockerfile: &'static str) -> Case {
     case.older = Some(dockerfile);
     case
 }
 
 /// A context with files, directories, links and modes.
-const FILES: &str = "
+pub(super) const FILES: &str = "
 mkdir -p dir/sub empty
 echo a >a.txt; echo b >b.txt; echo c >c.log
 echo one >dir/one; echo two >dir/sub/two; echo hidden >dir/.hidden

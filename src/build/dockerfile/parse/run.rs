@@ -38,7 +38,7 @@ pub(super) fn read(reader: &mut Reader, mut parts: Parts<'_>) -> Result<RunSpec>
     let mounts = parts.flags.texts("mount")?.iter().map(mount).collect::<Result<_>>()?;
     let network = parts.flags.text("network")?;
     for name in ["security", "device"] {
-        if let Some(flag) = parts.flags.texts(name)?.first().filter(|flag| flag.value != "sandbox") {
+        if let Some(flag) = parts.flags.texts(name)?.first().filter(|flag| name == "device" || flag.value != "sandbox") {
             return Err(flag.place.error(ErrorKind::Unsupported, format!("larder gives no step more rights than others, and has no `--{name}`")));
         }
     }

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::build::dockerfile::content::StageLayer;
 use crate::build::dockerfile::execute::Engine;
 use crate::build::dockerfile::spec::MachineSpec;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exec::Once;
 use crate::layer::overlay;
 use crate::runtime::{Options, Program, Rootfs, Workspace};
+use crate::spec::text;
 
 /// Names some layers, one upon the other.
 type Chain = [u8; 32];
@@ -61,7 +62,9 @@ impl Workshop {
             let end = have + layers[have..].iter().take_while(|layer| Arc::ptr_eq(&layer.layout, layout)).count();
             let make = || {
                 let into = workspace.directory()?;
-                overlay::lower(engine.run, &**layout, layers[have..end].iter().map(|layer| (&layer.descriptor, &layer.diff_id)), &paths, &into)?;
+                let unpacked = layers[have..end].iter().map(|layer| (&layer.descriptor, &layer.diff_id));
+                let cannot = |error: Error| error.context(format!("cannot unpack the root filesystem in {}", text::path(&into)));
+                overlay::lower(engine.run, &**layout, unpacked, &paths, &into).map_err(cannot)?;
                 Ok(into)
             };
             let path = (*self.made.get((chains[have], chains[end]), make)?).clone();
