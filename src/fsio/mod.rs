@@ -7,6 +7,7 @@ pub mod beneath;
 pub mod claim;
 pub mod dir;
 pub mod durable;
+pub mod hidden;
 pub mod lock;
 pub mod overlay;
 pub mod place;
@@ -20,6 +21,7 @@ pub mod verify;
 pub mod write_back;
 
 pub use dir::Dir;
+pub use hidden::Hidden;
 pub use lock::{Lock, Patience};
 pub use place::Placed;
 pub use regular::Regular;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::order::{self, Content};
 use super::{Mount, Step};
 use crate::error::{Error, IoContext, Result};
-use crate::fsio::{Dir, remove};
+use crate::fsio::{Dir, Hidden, remove};
 use crate::spec::text;
 
 pub(super) const ROOT: &str = "root";
@@ -70,12 +70,13 @@ impl Place {
         Ok(place)
     }
 
-    /// Removes all but the upper directory, and returns where that is.
+    /// Removes all but the upper directory and the list of what it hides, and returns where that is.
     pub(super) fn keep(mut self) -> Result<PathBuf> {
         let dir = self.workspace.open_below(&self.name)?;
+        let list = Hidden::list(Path::new(UPPER));
         for (name, kind) in dir.entries()? {
             match (Path::new(&name), kind) {
-                (name, _) if name == Path::new(UPPER) => {}
+                (name, _) if name == Path::new(UPPER) || name == list => {}
                 (name, rustix::fs::FileType::Directory) => remove::tree(&dir, name)?,
                 (name, _) => fs::remove_file(dir.path().join(name)).at("remove", &dir.path().join(name))?,
             }

@@ -26,6 +26,7 @@ mod diff;
 mod dockerfile;
 mod dockerfile_cache;
 mod dockerfile_configs;
+mod dockerfile_copied;
 #[cfg(feature = "sync")]
 mod dockerfile_debian;
 mod dockerfile_disks;

@@ -11,15 +11,23 @@ use rustix::fs::{AtFlags, FileType};
 
 use crate::error::{ErrorKind, IoContext as _, Result};
 use crate::fsio::overlay::{Attributes, is_whiteout};
-use crate::fsio::{Dir, replica};
+use crate::fsio::{Dir, Hidden, replica};
 use crate::layer::tree::{Found, Stat, Tree};
 
 /// Lower directories.
 #[derive(Debug)]
 pub(super) struct Below {
     /// The uppermost first.
-    trees: Vec<(Tree, Dir)>,
+    trees: Vec<Lower>,
     attributes: Attributes,
+}
+
+/// One lower directory.
+#[derive(Debug)]
+struct Lower {
+    tree: Tree,
+    dir: Dir,
+    hidden: Hidden,
 }
 
 /// What is at a path.
@@ -36,21 +44,26 @@ pub(super) struct There {
 impl Below {
     /// Opens the directories, the lowest of which is given first.
     pub(super) fn open(lowers: &[PathBuf], attributes: Attributes) -> Result<Below> {
-        let trees = lowers.iter().rev().map(|path| Ok((Tree::open(path)?, Dir::open(path)?))).collect::<Result<_>>()?;
+        let trees =
+            lowers.iter().rev().map(|path| Ok(Lower { tree: Tree::open(path)?, dir: Dir::open(path)?, hidden: Hidden::of(path)? })).collect::<Result<_>>()?;
         Ok(Below { trees, attributes })
     }
 
     /// The root; none where there is no directory at all.
     pub(super) fn root(&self) -> Result<Option<There>> {
-        let Some((top, _)) = self.trees.first() else { return Ok(None) };
-        Ok(Some(There { found: top.find(b"")?, tree: 0, parts: (0..self.trees.len()).collect() }))
+        let Some(top) = self.trees.first() else { return Ok(None) };
+        Ok(Some(There { found: top.tree.find(b"")?, tree: 0, parts: (0..self.trees.len()).collect() }))
     }
 
     /// What is at `path`, which is directly in the directory `parent`; none where nothing is, or was hidden.
     pub(super) fn find(&self, parent: &There, path: &[u8]) -> Result<Option<There>> {
         let mut there: Option<There> = None;
         for tree in &parent.parts {
-            let found = match self.trees[*tree].0.find(path) {
+            let lower = &self.trees[*tree];
+            if lower.hidden.is_gone(path) {
+                break;
+            }
+            let found = match lower.tree.find(path) {
                 Ok(found) => found,
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
@@ -59,7 +72,7 @@ impl Below {
             if is_whiteout(found.stat.mode, found.stat.rdev) || (there.is_some() && !is_directory) {
                 break;
             }
-            let is_opaque = is_directory && is_opaque(&self.trees[*tree].0, &found, self.attributes)?;
+            let is_opaque = is_directory && is_opaque(&lower.tree, &lower.hidden, &found, self.attributes)?;
             let there = there.get_or_insert_with(|| There { found, tree: *tree, parts: Vec::new() });
             if !is_directory {
                 break;
@@ -82,6 +95,10 @@ impl Below {
                 let stat = if kind == FileType::Directory { None } else { Some(rustix::fs::statat(&opened, &name, AtFlags::SYMLINK_NOFOLLOW)) };
                 let stat = stat.transpose().at("examine", &opened.path().join(&name))?.map(Stat::from);
                 names.entry(name).or_insert((*tree, stat));
+            }
+            for name in self.trees[*tree].hidden.names(&directory.found.path) {
+                // `find` sees that it is gone.
+                names.entry(OsStr::from_bytes(name).to_owned()).or_insert((*tree, None));
             }
         }
         let mut all = Vec::with_capacity(names.len());
@@ -110,17 +127,17 @@ impl Below {
     }
 
     fn directory(&self, tree: usize, path: &Path) -> Result<Dir> {
-        let dir = &self.trees[tree].1;
+        let dir = &self.trees[tree].dir;
         if path.as_os_str().is_empty() { Dir::open(dir.path()) } else { dir.open_below(path) }
     }
 
     /// The directory in which the uppermost of what is at a path is.
     pub(super) fn tree(&self, there: &There) -> &Tree {
-        &self.trees[there.tree].0
+        &self.trees[there.tree].tree
     }
 }
 
 /// Whether a directory hides what is below it.
-pub(super) fn is_opaque(tree: &Tree, directory: &Found, attributes: Attributes) -> Result<bool> {
-    Ok(tree.xattrs(directory)?.get(attributes.opaque().as_bytes()).is_some_and(|value| value == b"y"))
+pub(super) fn is_opaque(tree: &Tree, hidden: &Hidden, directory: &Found, attributes: Attributes) -> Result<bool> {
+    Ok(hidden.is_opaque(&directory.path) || tree.xattrs(directory)?.get(attributes.opaque().as_bytes()).is_some_and(|value| value == b"y"))
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::below::{Below, There, is_opaque};
 use crate::error::{Error, Result};
 use crate::exec::Run;
+use crate::fsio::Hidden;
 use crate::fsio::overlay::{Attributes, is_whiteout};
 use crate::layer::changeset::{self, Item, Modes, Node, Owner, Rules, SourceTree, XattrRule};
 use crate::layer::tree::{Found, Keep, Tree};
@@ -41,7 +42,8 @@ pub fn changes(run: &Run, upper: &Path, lowers: &[PathBuf]) -> Result<Changes> {
     let attributes = Attributes::here();
     let below = Below::open(lowers, attributes)?;
     let source = Arc::new(SourceTree { tree: Arc::new(Tree::open(upper)?), rules: RULES });
-    let mut walk = Walk { below: &below, source: &source, attributes, above: Vec::new(), changes: Changes { items: Vec::new(), sockets: Vec::new() } };
+    let (hidden, changes) = (Hidden::of(upper)?, Changes { items: Vec::new(), sockets: Vec::new() });
+    let mut walk = Walk { below: &below, source: &source, hidden: &hidden, attributes, above: Vec::new(), changes };
     for found in source.tree.walk(run, |_, _| Keep::Yes)? {
         run.cancel.check()?;
         walk.one(found)?;
@@ -57,6 +59,7 @@ pub fn changes(run: &Run, upper: &Path, lowers: &[PathBuf]) -> Result<Changes> {
 struct Walk<'a> {
     below: &'a Below,
     source: &'a Arc<SourceTree>,
+    hidden: &'a Hidden,
     attributes: Attributes,
     /// The directories above, outermost first, with what is below each and shines through.
     above: Vec<(Vec<u8>, Option<There>)>,
@@ -112,6 +115,7 @@ impl Walk<'_> {
             Some(there) => self.has_same_owner(&found, there) && self.xattrs(&found)? == self.xattrs_below(there)?,
             None => (found.stat.permissions(), found.stat.uid, found.stat.gid) == ROOT && self.xattrs(&found)?.is_empty(),
         };
+        self.hide_listed(b"", there.as_ref())?;
         self.above.push((Vec::new(), there));
         if !is_same {
             self.add(found);
@@ -119,10 +123,22 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Says what is gone from the directory at `path`, below which there is `there`, as far as a list says so.
+    fn hide_listed(&mut self, path: &[u8], there: Option<&There>) -> Result<()> {
+        let Some(there) = there else { return Ok(()) };
+        for name in self.hidden.names(path) {
+            let gone = if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() };
+            let is_there = self.below.find(there, &gone)?.is_some();
+            self.hide(is_there, &Whiteout::Explicit(gone))?;
+        }
+        Ok(())
+    }
+
     fn directory(&mut self, found: Found, there: Option<There>) -> Result<()> {
         let there = there.filter(|there| there.found.stat.is_dir());
-        let is_opaque = is_opaque(&self.source.tree, &found, self.attributes)?;
+        let is_opaque = is_opaque(&self.source.tree, self.hidden, &found, self.attributes)?;
         let shines_through = there.clone().filter(|_| !is_opaque);
+        self.hide_listed(&found.path, shines_through.as_ref())?;
         self.above.push((found.path.clone(), shines_through.clone()));
         if is_opaque {
             self.hide(there.is_some(), &Whiteout::Opaque(found.path.clone()))?;

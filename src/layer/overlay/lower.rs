@@ -4,21 +4,22 @@
 //! layer of its own that came first. What then is to be on the disk differs from unpacking in this: what is only below is not there, what is gone below is there as a
 //! whiteout, and a directory that must not show what is below it says so. As in [`unpack`](crate::layer::unpack) no path of a layer reaches the kernel.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::below::{Below, There};
 use crate::error::{Error, IoContext as _, Result};
 use crate::exec::Run;
+use crate::fsio::hidden::Form;
 use crate::fsio::overlay::Attributes as Overlay;
-use crate::fsio::{Dir, remove};
+use crate::fsio::{Dir, Hidden, remove};
 use crate::layer::apply::{Change, NodeId, Placement, Rootfs};
 use crate::layer::entry::Xattrs;
 use crate::layer::stack::Stack;
@@ -72,8 +73,10 @@ struct Target {
     merged: HashSet<NodeId>,
     /// What is here in the place of something below.
     covers: HashSet<NodeId>,
-    /// The whiteouts that are here.
-    whiteouts: HashSet<(NodeId, Box<[u8]>)>,
+    /// The whiteouts that are here, whatever their form.
+    whiteouts: HashMap<(NodeId, Box<[u8]>), Form>,
+    /// What the directory cannot say itself; the names are put in at the end, once it is clear which stay.
+    hidden: Hidden,
     buffer: Vec<u8>,
 }
 
@@ -98,7 +101,8 @@ impl Target {
             only_below: HashSet::new(),
             merged: HashSet::new(),
             covers: HashSet::new(),
-            whiteouts: HashSet::new(),
+            whiteouts: HashMap::new(),
+            hidden: Hidden::default(),
             buffer: Vec::new(),
         };
         target.look_below()?;
@@ -170,9 +174,8 @@ impl Target {
             if self.only_below.contains(id) || self.covers.contains(id) {
                 self.ensure(parent)?;
                 let directory = self.directories.open(&self.rootfs, parent)?;
-                rustix::fs::mknodat(directory, &*name, FileType::CharacterDevice, Mode::empty(), 0)
-                    .map_err(|error| fail("hide", &self.rootfs.path(*id), error))?;
-                self.whiteouts.insert((parent, name));
+                let form = Form::whiteout(directory, &name).map_err(|error| fail("hide", &self.rootfs.path(*id), error))?;
+                self.whiteouts.insert((parent, name), form);
             }
         }
         Ok(())
@@ -194,8 +197,9 @@ impl Target {
         let parent = self.rootfs.node(id).parent();
         self.ensure(parent)?;
         let place = (parent, self.rootfs.node(id).name().into());
-        if self.whiteouts.remove(&place) {
-            self.covers.insert(id);
+        let Some(form) = self.whiteouts.remove(&place) else { return Ok(()) };
+        self.covers.insert(id);
+        if form == Form::Device {
             let directory = self.directories.open(&self.rootfs, parent)?;
             rustix::fs::unlinkat(directory, &*place.1, AtFlags::empty()).map_err(|error| fail("uncover", &self.rootfs.path(id), error))?;
         }
@@ -298,14 +302,20 @@ impl Target {
         Ok(there)
     }
 
-    /// Removes the whiteouts of directories that show nothing of what is below: overlayfs would list them there.
-    fn remove_needless_whiteouts(&mut self, all: &[NodeId]) -> Result<()> {
+    /// Removes the whiteouts of directories that show nothing of what is below, which overlayfs would list there, and notes those that stay and are none.
+    fn settle_whiteouts(&mut self, all: &[NodeId]) -> Result<()> {
         let all: HashSet<NodeId> = all.iter().copied().collect();
-        let mut needless: Vec<_> = self.whiteouts.drain().filter(|(directory, _)| all.contains(directory) && !self.merged.contains(directory)).collect();
-        needless.sort_unstable();
-        for (id, name) in needless {
-            let directory = self.directories.open(&self.rootfs, id)?;
-            rustix::fs::unlinkat(directory, &*name, AtFlags::empty()).map_err(|error| fail("uncover", &self.rootfs.path(id), error))?;
+        let mut whiteouts: Vec<_> = self.whiteouts.drain().filter(|((directory, _), _)| all.contains(directory)).collect();
+        whiteouts.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        for ((id, name), form) in whiteouts {
+            match (form, self.merged.contains(&id)) {
+                (Form::Device, false) => {
+                    let directory = self.directories.open(&self.rootfs, id)?;
+                    rustix::fs::unlinkat(directory, &*name, AtFlags::empty()).map_err(|error| fail("uncover", &self.rootfs.path(id), error))?;
+                }
+                (Form::Listed, true) => self.hidden.list_name(&self.rootfs.path(id), &name),
+                (Form::Device, true) | (Form::Listed, false) => {}
+            }
         }
         Ok(())
     }
@@ -313,13 +323,13 @@ impl Target {
     /// Gives the directories what they are to have, the inner ones first, now that nothing changes in them any more.
     fn complete(mut self) -> Result<()> {
         let all = self.rootfs.walk();
-        self.remove_needless_whiteouts(&all)?;
+        self.settle_whiteouts(&all)?;
         let here = all.iter().rev().filter(|id| self.rootfs.node(**id).is_directory() && !self.only_below.contains(id));
         for id in here {
             let path = self.rootfs.path(*id);
             let directory = self.directories.open_to_change(&path)?;
             if self.covers.contains(id) && !self.merged.contains(id) {
-                rustix::fs::fsetxattr(&directory, self.overlay.opaque(), b"y", XattrFlags::empty()).map_err(|error| fail("mark", &path, error))?;
+                self.hidden.hide_below(&directory, &path, self.overlay).map_err(|error| fail("mark", &path, error))?;
             }
             let outcome = match self.rootfs.node(*id).payload() {
                 Some(attributes) => self.setter.directory(&directory, attributes),
@@ -334,7 +344,7 @@ impl Target {
             };
             outcome.map_err(|(doing, error)| fail(doing, &path, error))?;
         }
-        Ok(())
+        self.hidden.keep(self.dir.path())
     }
 }
 

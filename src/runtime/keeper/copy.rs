@@ -4,14 +4,17 @@
 //! nothing is copied twice.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, Stat, StatxFlags, StatxTimestamp, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Mode, Stat, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 
 use crate::error::{IoContext as _, Result};
+use crate::fsio::hidden::Form;
 use crate::fsio::overlay::{Attributes, is_whiteout};
-use crate::fsio::{Dir, remove, replica};
+use crate::fsio::{Dir, Hidden, remove, replica};
 
 /// What was there before a step, by path.
 pub(super) type Seen = BTreeMap<PathBuf, Mark>;
@@ -46,7 +49,8 @@ impl Mark {
 pub(super) fn merge(lowers: &[String], place: &str, attributes: Attributes) -> Result<()> {
     let target = Dir::open(Path::new(place))?;
     for lower in lowers {
-        Copy { source: &Dir::open(Path::new(lower))?, target: &target, attributes, links: HashMap::new() }.all()?;
+        let lower = Path::new(lower);
+        Copy { source: &Dir::open(lower)?, hidden: &Hidden::of(lower)?, target: &target, attributes, links: HashMap::new() }.all()?;
     }
     Ok(())
 }
@@ -54,6 +58,7 @@ pub(super) fn merge(lowers: &[String], place: &str, attributes: Attributes) -> R
 /// One lower directory on its way.
 struct Copy<'a> {
     source: &'a Dir,
+    hidden: &'a Hidden,
     target: &'a Dir,
     attributes: Attributes,
     /// Where a file with several names is already.
@@ -67,6 +72,9 @@ impl Copy<'_> {
         while let Some(path) = directories.get(next).cloned() {
             next += 1;
             let (from, to) = (below(self.source, &path)?, below(self.target, &path)?);
+            for name in self.hidden.names(path.as_os_str().as_bytes()).map(|name| Path::new(OsStr::from_bytes(name))) {
+                make_room(&to, name, to.kind(name)?)?;
+            }
             for (name, _) in from.entries()? {
                 let child = path.join(&name);
                 if self.one(&from, &to, Path::new(&name), &child)? {
@@ -85,11 +93,9 @@ impl Copy<'_> {
     fn one(&mut self, from: &Dir, to: &Dir, name: &Path, path: &Path) -> Result<bool> {
         let stat = look_at(from, name)?;
         let there = to.kind(name)?;
-        let stays = is_directory(&stat) && there == Some(FileType::Directory) && !is_opaque(&from.open_below(name)?, self.attributes);
-        match there {
-            Some(FileType::Directory) if !stays => remove::tree(to, name)?,
-            Some(kind) if kind != FileType::Directory => rustix::fs::unlinkat(to, name, AtFlags::empty()).at("remove", path)?,
-            _ => {}
+        let stays = is_directory(&stat) && there == Some(FileType::Directory) && !self.is_opaque(&from.open_below(name)?, path);
+        if !stays {
+            make_room(to, name, there)?;
         }
         if is_whiteout(stat.st_mode, stat.st_rdev) || stays {
             return Ok(stays);
@@ -107,6 +113,19 @@ impl Copy<'_> {
         }
         replica::file(from, to, name, &stat).at("copy", path)?;
         Ok(false)
+    }
+
+    fn is_opaque(&self, directory: &Dir, path: &Path) -> bool {
+        self.hidden.is_opaque(path.as_os_str().as_bytes()) || is_opaque(directory, self.attributes)
+    }
+}
+
+/// Removes what is called `name` and is of this kind, a directory with all that is in it.
+fn make_room(directory: &Dir, name: &Path, kind: Option<FileType>) -> Result<()> {
+    match kind {
+        Some(FileType::Directory) => remove::tree(directory, name),
+        Some(_) => rustix::fs::unlinkat(directory, name, AtFlags::empty()).at("remove", &directory.path().join(name)),
+        None => Ok(()),
     }
 }
 
@@ -131,7 +150,7 @@ pub(super) fn look(root: &str) -> Result<Seen> {
 /// Fills the directory `upper` with what changed in `root` since `seen`, in the form of overlayfs.
 pub(super) fn changes(root: &str, seen: &Seen, upper: &str, attributes: Attributes) -> Result<()> {
     let now = look(root)?;
-    let changes = Changes { root: Dir::open(Path::new(root))?, upper: Dir::open(Path::new(upper))?, attributes };
+    let mut changes = Changes { root: Dir::open(Path::new(root))?, upper: Dir::open(Path::new(upper))?, attributes, hidden: Hidden::default() };
     // Directories that were not there before: everything in them is new, wherever it came from.
     let mut new = Vec::<&Path>::new();
     let mut made = Vec::<&Path>::new();
@@ -159,20 +178,21 @@ pub(super) fn changes(root: &str, seen: &Seen, upper: &str, attributes: Attribut
         let stayed = seen.get(parent).zip(now.get(parent)).is_some_and(|(before, now)| before.is_same_directory(now));
         if stayed {
             changes.make_directories(parent, &mut made)?;
-            rustix::fs::mknodat(&changes.upper, path, FileType::CharacterDevice, Mode::empty(), 0).at("create", path)?;
+            changes.hide(path)?;
         }
     }
     made.sort_unstable();
     for path in made.iter().rev() {
         replica::directory(below(&changes.root, path)?, below(&changes.upper, path)?).at("set the attributes of", path)?;
     }
-    Ok(())
+    changes.hidden.keep(Path::new(upper))
 }
 
 struct Changes {
     root: Dir,
     upper: Dir,
     attributes: Attributes,
+    hidden: Hidden,
 }
 
 impl Changes {
@@ -193,10 +213,19 @@ impl Changes {
         Ok(())
     }
 
+    /// Hides what lower directories have at a path, whose directory is there.
+    fn hide(&mut self, path: &Path) -> Result<()> {
+        let (parent, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
+        if Form::whiteout(below(&self.upper, parent)?, name.as_bytes()).at("hide", path)? == Form::Listed {
+            self.hidden.list_name(parent.as_os_str().as_bytes(), name.as_bytes());
+        }
+        Ok(())
+    }
+
     /// Hides what lower directories have in a directory.
-    fn hide_below(&self, path: &Path) -> Result<()> {
+    fn hide_below(&mut self, path: &Path) -> Result<()> {
         let directory = self.upper.open_below(path)?;
-        rustix::fs::fsetxattr(&directory, self.attributes.opaque(), b"y", XattrFlags::empty()).at("set an attribute of", path)
+        self.hidden.hide_below(&directory, path.as_os_str().as_bytes(), self.attributes).at("set an attribute of", path)
     }
 }
 
@@ -220,6 +249,8 @@ fn below(dir: &Dir, path: &Path) -> Result<Dir> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::XattrFlags;
+
     use super::*;
     use std::fs;
     use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};

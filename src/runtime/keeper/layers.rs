@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use crate::error::{Error, IoContext as _, Result};
+use crate::fsio::Hidden;
 use crate::fsio::overlay::Attributes;
 use crate::runtime::order::{Devices, Order};
 
@@ -49,6 +50,11 @@ pub(super) fn lay(lowers: &[String], upper: Option<Upper<'_>>, place: &str, orde
     if let Some(Upper { upper, work }) = upper {
         probe(upper, attributes)?;
         options = format!("{options},upperdir={upper},workdir={work}");
+    }
+    for lower in lowers {
+        if !Hidden::of(Path::new(lower)).map_err(Failed::Error)?.is_empty() {
+            return Err(Failed::Unusable("the file system keeps no whiteouts, which overlayfs needs".into()));
+        }
     }
     if lowers.len() > MOST || options.len() + ",volatile".len() > LONGEST {
         return Err(Failed::Unusable(format!("the kernel lays no {} directories over each other", lowers.len())));

@@ -17,9 +17,9 @@ use larder::spec::{Algorithm, Descriptor, DiffId};
 use larder::store::layout::{Layout, Options};
 
 use super::sample::{Sample, run, shell};
-use crate::support::mount;
+use crate::support::mount::{self, ON_OVERLAYFS};
 use crate::support::process::{Runs as _, temp};
-use crate::support::tools::{rootfs, tool};
+use crate::support::tools::{rootfs, skip, tool};
 use crate::support::tree::{self, Kind, Tree};
 
 /// Later than every time in the sample, and earlier than now.
@@ -59,10 +59,23 @@ fn laid(lowers: &[PathBuf]) -> Option<Tree> {
     Some(seen(&mount.path()))
 }
 
-/// Does the same without anything of larder's.
-fn by_chroot(copy: &Path, script: &str) {
-    Command::new("chroot").arg(copy).args(["/bin/sh", "-c", script]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").succeeds();
+/// Does the same without anything of larder's, and returns what it writes.
+fn by_chroot(copy: &Path, script: &str) -> String {
+    Command::new("chroot").arg(copy).args(["/bin/sh", "-c", script]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").succeeds()
 }
+
+/// Who says what lower directories make.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Judge {
+    /// The kernel.
+    Kernel,
+    /// A step: the kernel cannot lay directories over each other that it could not have made.
+    Step,
+}
+
+/// Tells of everything that is there and not the runtime's.
+const LIST: &str = r#"cd / && find . \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./etc/hosts -o -path ./etc/resolv.conf \) -prune -o -print | sort |
+    while read -r path; do stat -c '%n %F %a %u:%g' "$path"; test ! -f "$path" || md5sum "$path"; done"#;
 
 /// Turns directories into layers, and these into a root filesystem.
 struct Layers {
@@ -114,7 +127,7 @@ impl Layers {
 
 /// Runs all scripts, one after the other, each above what those before it changed, and compares after each.
 #[track_caller]
-fn assert_all_are_one(rootfs: Rootfs) {
+fn assert_all_are_one(rootfs: Rootfs, judge: Judge) {
     let Some(sample) = Sample::new() else { return };
     let workspace = sample.workspace_of(rootfs);
     let copy = sample.path().join("copy");
@@ -128,9 +141,11 @@ fn assert_all_are_one(rootfs: Rootfs) {
         layers.add(&lowers);
         by_chroot(&copy, script);
         let expected = seen(&copy);
-        let Some(laid) = laid(&lowers) else { return };
         println!("{script}");
-        tree::assert_same(&laid, &expected);
+        if judge == Judge::Kernel {
+            let Some(laid) = laid(&lowers) else { return };
+            tree::assert_same(&laid, &expected);
+        }
         tree::assert_same(&layers.unpack(&index.to_string()), &expected);
     }
     // All layers as one lower directory, and each as one of its own.
@@ -147,19 +162,48 @@ fn assert_all_are_one(rootfs: Rootfs) {
     overlay::lower(&layers.run, &layers.layout, layers.all(), &[], &one).expect("unpacked");
     let expected = seen(&copy);
     tree::assert_same(&seen(&one), &expected);
-    tree::assert_same(&laid(&each).expect("as before"), &expected);
+    match judge {
+        Judge::Kernel => tree::assert_same(&laid(&each).expect("as before"), &expected),
+        Judge::Step => assert_eq!(run(&workspace, &shell(each, LIST)).said() + "\n", by_chroot(&copy, LIST)),
+    }
     workspace.close().expect("removed");
     assert!(sample.left().is_empty());
 }
 
 #[test]
 fn changes_are_those_of_a_chroot() {
-    assert_all_are_one(Rootfs::Overlay);
+    assert_all_are_one(Rootfs::Overlay, Judge::Kernel);
 }
 
 #[test]
 fn changes_are_the_same_where_the_root_filesystem_is_copied() {
-    assert_all_are_one(Rootfs::Copy);
+    assert_all_are_one(Rootfs::Copy, Judge::Kernel);
+}
+
+/// The variable that makes [`act_on_overlayfs`] more than nothing.
+const ACT: &str = "LARDER_TEST_ON_OVERLAYFS";
+
+/// Not a test: what [`changes_are_the_same_on_overlayfs`] starts where its temporary directories are on overlayfs.
+#[test]
+fn act_on_overlayfs() {
+    if std::env::var_os(ACT).is_some() {
+        assert_all_are_one(Rootfs::Overlay, Judge::Step);
+    }
+}
+
+/// As inside a container, where the kernel refuses overlayfs, and whiteouts as well.
+#[test]
+fn changes_are_the_same_on_overlayfs() {
+    let (Some(_), Some(unshare)) = (Sample::new(), tool("unshare")) else { return };
+    let place = temp();
+    let mut within = Command::new(unshare);
+    within.args(["--mount", "--propagation", "private", "sh", "-c", &format!("{ON_OVERLAYFS} && export TMPDIR=$0 && exec \"$@\"")]).arg(place.path());
+    within.arg(std::env::current_exe().expect("there")).args(["--exact", "runtime::leaves::act_on_overlayfs", "--nocapture"]).env(ACT, "");
+    let output = within.output().expect("it runs");
+    if output.status.code() == Some(mount::REFUSED) {
+        return skip("this machine does not let us mount overlayfs");
+    }
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
 }
 
 #[test]

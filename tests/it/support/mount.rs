@@ -13,6 +13,13 @@ use super::tools::{root, skip, tool};
 /// Mounts what its arguments say, tells so, and lives on: the file system is in a name space that ends with this process.
 const SCRIPT: &str = r#"mount "$@" && echo mounted >"$TOLD" && exec sleep infinity"#;
 
+/// Mounts an empty overlayfs upon the directory `$0`, as every container has one for its files.
+pub(crate) const ON_OVERLAYFS: &str =
+    r#"mkdir "$0/lower" "$0/upper" "$0/work" && { mount -t overlay -o "lowerdir=$0/lower,upperdir=$0/upper,workdir=$0/work" overlay "$0" || exit 99; }"#;
+
+/// The exit status of what could not be mounted.
+pub(crate) const REFUSED: i32 = 99;
+
 /// A mounted file system.
 pub(crate) struct Mount {
     /// Dropped first, which unmounts.

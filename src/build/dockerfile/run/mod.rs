@@ -106,7 +106,12 @@ impl State<'_> {
                 let _task = engine.run.events.start(label, None);
                 let mut listener = Listener::new(engine.run, prefix);
                 match workspace.step(&runtime_step, &engine.run.cancel, &mut |stream, line| listener.hear(stream, line))? {
-                    Outcome::Done(changes) => changes.upper,
+                    Outcome::Done(changes) => {
+                        if let Some(why) = &changes.copied {
+                            shared.workshop.tell(engine, why)?;
+                        }
+                        changes.upper
+                    }
                     Outcome::Failed(failure) => return Err(failed(step, &failure, listener.last())),
                 }
             };

@@ -26,6 +26,8 @@ pub(in crate::build::dockerfile) struct Workshop {
     made: Once<(Chain, Chain), PathBuf>,
     /// Directories of contexts, and caches that live as long as the build, by what they are.
     pub(super) directories: Once<String, PathBuf>,
+    /// Whether it was told that root filesystems are copied.
+    told: Once<(), ()>,
 }
 
 /// The OCI runtime.
@@ -73,6 +75,15 @@ impl Workshop {
             self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(chains[end], paths.clone());
         }
         Ok(paths)
+    }
+
+    /// Tells, once in a build, why root filesystems are copied.
+    pub(super) fn tell(&self, engine: &Engine<'_>, copied: &str) -> Result<()> {
+        let tell = || {
+            engine.run.events.warn(format!("the root filesystem is copied for every step, which takes time and space: {copied}"));
+            Ok(())
+        };
+        self.told.get((), tell).map(drop)
     }
 
     /// Takes in what a command made upon `layers`, which are `lowers`: `layer`, and as a directory `upper`.
