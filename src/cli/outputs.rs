@@ -118,8 +118,16 @@ fn tree(kind: &str, destination: Option<String>, fields: &mut Fields, place: &Pl
         Some(false) => Split::Never,
     };
     let form = if kind == "tar" { TreeForm::Tar } else { TreeForm::Directory };
-    let owner = if rustix::process::geteuid().is_root() { Owner::Described } else { Owner::Caller };
-    Ok(Written::Tree(TreeOutput { path, form, split, owner }))
+    Ok(Written::Tree(TreeOutput { path, form, split, owner: owner() }))
+}
+
+/// Whom files belong to: whether something runs for the image or not, a user owns what it asked for.
+fn owner() -> Owner {
+    #[cfg(feature = "run")]
+    if super::part::is_in_own_namespace() {
+        return Owner::Caller;
+    }
+    if rustix::process::geteuid().is_root() { Owner::Described } else { Owner::Caller }
 }
 
 /// What stores of daemons and registries would take.

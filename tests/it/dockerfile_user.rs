@@ -6,8 +6,9 @@ use std::process::Command;
 
 use crate::support::context::oci;
 use crate::support::dockerfile::{Image, Kitchen};
-use crate::support::process::Runs as _;
+use crate::support::process::{NOBODY, Runs as _};
 use crate::support::tools::{crun, skip, tool};
+use crate::support::tree;
 use crate::support::user::Home;
 
 const TEXT: &str = "FROM shell:1\nRUN id -u > /user && touch /own /other && chown 1000:1001 /other && rm -r /data && mkdir /data && ls -A /sys/class/net > /net\nUSER app\nRUN id -u > /tmp/app\n";
@@ -86,6 +87,65 @@ fn a_user_without_numbers_is_root_alone_and_told_what_that_lacks() {
     kitchen.file("Dockerfile", "FROM shell:1\nUSER app\nRUN true\n");
     let (status, told) = build(&home, &kitchen, &out, &[]).expect("as before");
     assert!(status != Some(0) && told.contains("/etc/subuid"), "{told}");
+}
+
+/// Outputs of the files of an image, as the directory `name` in a directory and as a tar beside it.
+fn of_files(directory: &Path, name: &str) -> [String; 4] {
+    let place = directory.join(name);
+    ["-o".to_owned(), format!("type=local,dest={}", place.display()), "-o".to_owned(), format!("type=tar,dest={}.tar", place.display())]
+}
+
+/// What the files that the test is about belong to, in the directory and in the tar.
+fn owners(directory: &Path, name: &str) -> [Vec<String>; 2] {
+    let is_own = |path: &str| matches!(path, "own" | "other" | "data");
+    let tree =
+        tree::read(&directory.join(name)).into_iter().map(|(path, node)| (path.to_string_lossy().into_owned(), format!("{}/{}", node.owner.0, node.owner.1)));
+    let listing = Command::new("tar").args(["--numeric-owner", "-tvf"]).arg(directory.join(format!("{name}.tar"))).succeeds();
+    let tar = listing.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        Some((words.last()?.trim_end_matches('/').to_owned(), words.get(1)?.to_string()))
+    });
+    [tree.collect::<Vec<_>>(), tar.collect()].map(|all| {
+        let mut own: Vec<String> = all.into_iter().filter(|(path, _)| is_own(path)).map(|(path, owner)| format!("{path} {owner}")).collect();
+        own.sort();
+        own
+    })
+}
+
+#[test]
+fn files_of_an_image_belong_to_who_asked_for_them_whether_something_runs_or_not() {
+    let (Some(kitchen), Some(_)) = (Kitchen::with_shell(""), tool("newuidmap")) else { return };
+    kitchen.file("a", "a");
+    kitchen.file("d/file", "");
+    let home = Home::new();
+    let root = kitchen.path("root");
+    fs::create_dir(&root).expect("writable");
+    let bases = kitchen.bases();
+    for (name, text, described) in [
+        (
+            "run",
+            "FROM shell:1\nRUN touch /own /other && chown 1000:1001 /other && rm -r /data && mkdir /data\n",
+            &["data 0/0", "other 1000/1001", "own 0/0"][..],
+        ),
+        ("copy", "FROM scratch\nCOPY a /own\nCOPY --chown=1000:1001 a /other\nCOPY d /data/\n", &["data 0/0", "other 1000/1001", "own 0/0"]),
+        // The others with no numbers besides its own.
+        ("run-alone", "FROM shell:1\nRUN touch /own && rm -r /data && mkdir /data\n", &["data 0/0", "own 0/0"]),
+    ] {
+        if name == "run-alone" {
+            ["subuid", "subgid"].into_iter().for_each(|file| fs::write(home.at(file), "").expect("writable"));
+        }
+        kitchen.file("Dockerfile", text);
+        let outputs = of_files(&home.own(), name);
+        let Some((status, told)) = build(&home, &kitchen, &home.own().join(format!("out-{name}")), &outputs.each_ref().map(String::as_str)) else { return };
+        assert_eq!(status, Some(0), "{text}: {told}");
+        let own: Vec<String> = described.iter().filter_map(|owned| owned.split_once(' ')).map(|(path, _)| format!("{path} {NOBODY}/{NOBODY}")).collect();
+        assert_eq!(owners(&home.own(), name), [own, described.iter().map(|owned| (*owned).to_owned()).collect()], "{text}");
+        assert!(tree::read(&home.own().join(name)).values().all(|node| node.owner == (NOBODY, NOBODY)), "{text}");
+        let outputs = of_files(&root, name);
+        let arguments = [&["--base", &bases, "--platform", "linux/amd64"][..], &outputs.each_ref().map(String::as_str)].concat();
+        kitchen.command(&arguments).succeeds();
+        assert!(owners(&root, name).iter().all(|owners| owners == described), "{text}: {:?}", owners(&root, name));
+    }
 }
 
 #[test]

@@ -223,7 +223,7 @@ impl Target {
         }
         if kind != FileType::Symlink {
             rustix::fs::mknodat(directory, name, kind, Mode::RUSR | Mode::WUSR, device).map_err(|error| match error {
-                Errno::PERM => cannot(error).hint("devices take root; --rootless leaves them out and says so"),
+                Errno::PERM => cannot(error).hint("devices take root; larder unpack --rootless leaves them out and says so"),
                 error => cannot(error),
             })?;
         }
@@ -307,9 +307,9 @@ fn fail(doing: &str, path: &[u8], error: Errno) -> Error {
             .subject(&shown)
             .hint("unpack to a file system that tells upper from lower case and leaves Unicode as it is"),
         Errno::INVAL if doing == attributes::CHANGE_OWNER => {
-            failure.hint("its owner has no number here, as in a user namespace; --rootless makes everything yours")
+            failure.hint("its owner has no number here, as in a user namespace; larder unpack --rootless makes everything yours")
         }
-        Errno::PERM if doing == attributes::CHANGE_OWNER => failure.hint("owners take root; --rootless makes everything yours"),
+        Errno::PERM if doing == attributes::CHANGE_OWNER => failure.hint("owners take root; larder unpack --rootless makes everything yours"),
         _ => failure,
     }
 }
