@@ -255,6 +255,11 @@ fn a_command_that_fails_is_shown_as_a_compiler_would() {
     {
         assert!(told.contains(line), "{line}: {told}");
     }
+    for (command, ending) in [("exit 255", "ended with exit status 255"), ("exit 200", "ended with exit status 200"), ("exit 137", "was ended by signal 9")] {
+        kitchen.file("Dockerfile", format!("FROM shell:1\nRUN {command}\n"));
+        let error = kitchen.refused(1, &["--base", &bases]);
+        assert!(error["message"].as_str().expect("a message").ends_with(&format!("Dockerfile:2:1: the command {ending}")), "{error}");
+    }
     kitchen.file("Dockerfile", "FROM shell:1\nRUN [\"/no/such/program\"]\n");
     let error = kitchen.refused(4, &["--base", &bases]);
     assert!(error["message"].as_str().expect("a message").contains("Dockerfile:2:1: "), "{error}");

@@ -158,13 +158,19 @@ fn recipe(engine: &Engine<'_>, platform: &str, layers: &[StageLayer], plan: &Run
     recorder.finish()
 }
 
+/// How a command ended. Those whose signal it was have 128 more than its number; a command can end with such a status by itself, and with those beyond all signals.
+fn ending(status: u8) -> String {
+    /// The highest number of a signal.
+    const LAST: u8 = 64;
+    match status.checked_sub(128) {
+        Some(signal @ 1..=LAST) => format!("the command was ended by signal {signal}"),
+        _ => format!("the command ended with exit status {status}"),
+    }
+}
+
 /// The error for a command that did not succeed.
 fn failed(step: &StepPlan, failure: &Failure, last: Option<String>) -> Error {
-    let what = match failure.status {
-        status @ 0..=128 => format!("the command ended with exit status {status}"),
-        status => format!("the command was ended by signal {}", status - 128),
-    };
-    let mut error = step.place.error(ErrorKind::Io, what);
+    let mut error = step.place.error(ErrorKind::Io, ending(failure.status));
     if let Some(last) = last {
         error = error.because(Error::new(ErrorKind::Io, format!("the last line that it wrote is `{}`", text::shown(&last))));
     }
@@ -173,5 +179,20 @@ fn failed(step: &StepPlan, failure: &Failure, last: Option<String>) -> Error {
         (None, 127) => error.hint("127 means that a program was not found"),
         (None, 126) => error.hint("126 means that a program could not be executed: it lacks the permission, or is for another machine"),
         (None, _) => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ending;
+
+    #[test]
+    fn only_what_can_be_a_signal_is_called_one() {
+        for status in [1, 127, 128, 193, 200, 255] {
+            assert_eq!(ending(status), format!("the command ended with exit status {status}"));
+        }
+        for (status, signal) in [(129, 1), (137, 9), (192, 64)] {
+            assert_eq!(ending(status), format!("the command was ended by signal {signal}"));
+        }
     }
 }
