@@ -8,7 +8,8 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::context::{oci, stagings};
-use crate::support::dockerfile::Kitchen;
+use crate::support::dockerfile::{Image, Kitchen};
+use crate::support::image::blob_path;
 use crate::support::process::{Companion, Runs as _, larder_as_nobody, temp};
 use crate::support::tools::{skip, tool};
 
@@ -269,6 +270,34 @@ fn a_command_that_fails_is_shown_as_a_compiler_would() {
     assert_eq!(index["manifests"], json!([]), "nothing has a name");
     assert_eq!(left(&kitchen), [""; 0].map(PathBuf::from));
     assert_eq!(stagings(&kitchen.out()), [""; 0].map(PathBuf::from));
+}
+
+#[test]
+fn a_damaged_base_is_refused_by_every_step_that_reads_it() {
+    let Some(kitchen) = kitchen("") else { return };
+    kitchen.file("a", "a");
+    let bases = kitchen.path("bases");
+    let layer = blob_path(&bases, &Image::of(&bases, "1", "amd64").layers()[0]["digest"]);
+    let mut bytes = fs::read(&layer).expect("there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&layer, bytes).expect("root may");
+    for (text, place) in [
+        ("FROM shell:1\nRUN true\n", "Dockerfile:2:1: "),
+        ("FROM shell:1\nCOPY a /data/a\n", "Dockerfile:2:1: "),
+        ("FROM shell:1 AS base\nFROM scratch\nCOPY --from=base /data /\n", "Dockerfile:3:1: "),
+        ("FROM scratch\nCOPY a /\nCOPY --from=shell:1 /data/deep /\n", "Dockerfile:3:1: "),
+        ("FROM shell:1\nUSER app\nWORKDIR /new\n", "Dockerfile:3:1: "),
+        ("FROM scratch\nCOPY a /\nRUN --mount=type=bind,from=shell:1,target=/x true\n", "Dockerfile:3:1: "),
+    ] {
+        kitchen.file("Dockerfile", text);
+        let error = kitchen.refused(3, &["--base", &kitchen.bases()]);
+        assert!(error["message"].as_str().expect("a message").contains(place), "{text}: {error}");
+        assert_eq!(crate::support::image::read_index(&kitchen.out())["manifests"], json!([]), "{text}: nothing has a name");
+        let blobs = fs::read_dir(kitchen.out().join("blobs/sha256")).map_or(0, Iterator::count);
+        assert_eq!(blobs, 0, "{text}: nothing is written");
+        assert_eq!(left(&kitchen), [""; 0].map(PathBuf::from));
+    }
 }
 
 #[test]

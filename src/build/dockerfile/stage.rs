@@ -105,14 +105,29 @@ impl Change<'_> {
 
 impl State<'_> {
     fn step(&mut self, step: &StepPlan, label: &str, prefix: &str) -> Result<Option<Done>> {
+        self.act(step, label, prefix).map_err(|error| match error.message().starts_with(&format!("{}:", self.engine.spec.name)) {
+            _ if error.kind() == ErrorKind::Interrupted => error,
+            // It says where already.
+            true => error,
+            false => step.place.wrap(
+                error,
+                match &step.action {
+                    Action::Copy(_) => "cannot copy".to_owned(),
+                    Action::Run(_) => "cannot run this step".to_owned(),
+                    Action::Directory { path, .. } => format!("cannot make `{path}`"),
+                },
+            ),
+        })
+    }
+
+    fn act(&mut self, step: &StepPlan, label: &str, prefix: &str) -> Result<Option<Done>> {
         match &step.action {
             Action::Copy(plan) => self.copy(step, plan, label),
             Action::Run(plan) => self.run(step, plan, label, prefix),
             Action::Directory { path, user } => {
                 let owner = self.directory_owner(step, user)?;
                 let run = self.engine.run;
-                let items =
-                    copy::directories(run, self.files()?, path.as_bytes(), owner).map_err(|error| step.place.wrap(error, format!("cannot make `{path}`")))?;
+                let items = copy::directories(run, self.files()?, path.as_bytes(), owner)?;
                 let copied = Copied { items, archives: Vec::new() };
                 let recipe = self.recipe(&copied, &[], "");
                 let change = Change { copied, recipe, from: &[], rest: String::new(), lineage: self.lineage(step), tree: None };

@@ -128,12 +128,6 @@ impl State<'_> {
             }
             items = Some(changes.items);
             Ok(BuiltLayer { layer, origin: Origin::Built })
-        });
-        let built = built.map_err(|error| match error.message().starts_with(&format!("{}:", engine.spec.name)) {
-            _ if error.kind() == ErrorKind::Interrupted => error,
-            // It says where already.
-            true => error,
-            false => step.place.wrap(error, "cannot run this step"),
         })?;
         let of = StageLayer::new(&built.layer, engine.work);
         self.push(Layered { of, planned: items.map(|items| Arc::new(items.into_iter().map(planned).collect())) });
