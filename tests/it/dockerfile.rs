@@ -189,6 +189,11 @@ fn the_file_is_found_and_has_its_own_list_of_what_is_left_out() {
     kitchen.file("other.Dockerfile.dockerignore", "**\n!keep\n");
     let other = kitchen.context().join("other.Dockerfile");
     assert_eq!(kitchen.image(&["-f", other.to_str().expect("UTF-8")]).layer(0), ["other/", "other/keep"]);
+    // The list of Podman goes before that of Docker, and the one beside the file before both.
+    kitchen.file(".containerignore", "**\n!drop\n");
+    assert_eq!(kitchen.image(&[]).layer(0), ["all/", "all/drop"]);
+    assert_eq!(kitchen.image(&["-f", other.to_str().expect("UTF-8")]).layer(0), ["other/", "other/keep"]);
+    fs::remove_file(kitchen.context().join(".containerignore")).expect("own file");
     fs::rename(kitchen.context().join("Dockerfile"), kitchen.context().join("Containerfile")).expect("renamed");
     assert!(kitchen.image(&[]).layer(0).contains(&"all/keep".to_owned()));
     // A larder.toml says more about how to build than a Dockerfile.

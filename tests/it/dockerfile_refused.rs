@@ -97,7 +97,7 @@ fn beside_others(dockerfile: &str) -> Kitchen {
 fn nothing_came_in(kitchen: &Kitchen, ran: &Ran) {
     match ran.code {
         Some(0) => assert!(!kitchen.built("amd64").holds(OUTSIDE)),
-        code => assert!(matches!(code, Some(2..=4)) && !ran.stderr.contains(OUTSIDE), "{ran:?}"),
+        code => assert!(matches!(code, Some(2..=4)) && !ran.stderr.contains(OUTSIDE) && !ran.stderr.contains("has no flag"), "{ran:?}"),
     }
 }
 
@@ -189,7 +189,7 @@ fn what_is_left_out_is_reached_by_no_other_way() {
         for list in lists {
             kitchen.file(".dockerignore", list);
             for source in sources {
-                for instruction in ["COPY", "ADD --parents"] {
+                for instruction in ["COPY", "COPY --parents", "ADD"] {
                     kitchen.file("Dockerfile", format!("FROM scratch\n{instruction} {source} /in/\n"));
                     nothing_came_in(&kitchen, &kitchen.build(&[]));
                 }
