@@ -167,6 +167,8 @@ pub struct CopySpec {
     pub paths: Paths,
     /// Patterns of what is left out.
     pub exclude: Vec<At<String>>,
+    /// Where a flag is that only means something for what is downloaded.
+    pub of_downloads: Option<Place>,
 }
 
 /// `COPY` or `ADD`.

@@ -4,8 +4,8 @@ use super::document::announced;
 use super::forms::list;
 use super::{Parts, Reader};
 use crate::build::dockerfile::instruction::{CopySpec, Document, Mode, Paths, Verb};
-use crate::build::place::At;
-use crate::error::{ErrorKind, Result};
+use crate::build::place::{At, Place};
+use crate::error::Result;
 use crate::spec::text;
 
 pub(super) fn read(_: &mut Reader, mut parts: Parts<'_>) -> Result<CopySpec> {
@@ -13,10 +13,10 @@ pub(super) fn read(_: &mut Reader, mut parts: Parts<'_>) -> Result<CopySpec> {
     let (chown, chmod) = (parts.flags.text("chown")?, parts.flags.text("chmod")?);
     let mode = if parts.flags.switch("link")?.is_some_and(|link| link.value) { Mode::Link } else { Mode::Onto };
     let exclude = parts.flags.texts("exclude")?;
-    let (mut verb, mut from, mut paths) = (Verb::Copy, None, Paths::Name);
+    let (mut verb, mut from, mut paths, mut of_downloads) = (Verb::Copy, None, Paths::Name, None);
     if is_add {
         verb = if parts.flags.switch("unpack")?.is_some_and(|unpack| !unpack.value) { Verb::AddAsIs } else { Verb::Add };
-        refuse_flags_of_downloads(&mut parts)?;
+        of_downloads = flag_of_downloads(&mut parts)?;
     } else {
         from = parts.flags.text("from")?;
         if parts.flags.switch("parents")?.is_some_and(|parents| parents.value) {
@@ -35,18 +35,13 @@ pub(super) fn read(_: &mut Reader, mut parts: Parts<'_>) -> Result<CopySpec> {
     if let Some(from) = from.as_ref().filter(|from| from.value.contains('$')) {
         return Err(from.place.usage("variables are not expanded in `--from`").hint("name a stage: FROM ${IMAGE} AS name, and then --from=name"));
     }
-    Ok(CopySpec { verb, from, sources, documents, to, chown, chmod, mode, paths, exclude })
+    Ok(CopySpec { verb, from, sources, documents, to, chown, chmod, mode, paths, exclude, of_downloads })
 }
 
-/// What only means something for what is downloaded, which nothing is.
-fn refuse_flags_of_downloads(parts: &mut Parts<'_>) -> Result<()> {
+/// Where a flag asks for something that only means something for what is downloaded.
+fn flag_of_downloads(parts: &mut Parts<'_>) -> Result<Option<Place>> {
     let (checksum, keep) = (parts.flags.text("checksum")?, parts.flags.switch("keep-git-dir")?);
-    match checksum.map(|checksum| checksum.place).or(keep.map(|keep| keep.place)) {
-        Some(place) => Err(place
-            .error(ErrorKind::Unsupported, "this flag is for what is downloaded, and nothing is downloaded here")
-            .hint("download it beforehand, check it, put it into the context and ADD it from there")),
-        None => Ok(()),
-    }
+    Ok(checksum.map(|checksum| checksum.place).or(keep.filter(|keep| keep.value).map(|keep| keep.place)))
 }
 
 /// Tells sources from here-documents.

@@ -54,6 +54,10 @@ pub(super) fn plan(settings: &Settings, given: &Given, spec: &CopySpec, from: So
     let chmod = spec.chmod.as_ref().map(&mut expand).transpose()?.filter(|chmod| !chmod.value.is_empty());
     let written_to = expand(&spec.to)?;
     sources.iter().try_for_each(|source| refuse_downloads(spec.verb, source))?;
+    if let Some(place) = &spec.of_downloads {
+        let error = place.error(ErrorKind::Unsupported, "this flag is for what is downloaded, and a build downloads nothing");
+        return Err(error.hint(BEFOREHAND));
+    }
     let documents = spec.documents.iter().map(|document| content(scope, document, remarks)).collect::<Result<Vec<_>>>()?;
 
     let mut said = spec.verb.name().to_owned();
@@ -94,6 +98,9 @@ fn content(scope: &Scope, document: &Document, remarks: &mut Vec<Remark>) -> Res
     Ok(DocumentPlan { name: document.name.clone(), content })
 }
 
+/// What to do in the place of a download.
+const BEFOREHAND: &str = "download it beforehand, check it, put it into the context and ADD it from there";
+
 /// Nothing is downloaded while an image is built.
 fn refuse_downloads(verb: Verb, source: &At<String>) -> Result<()> {
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| source.value.starts_with(prefix));
@@ -102,7 +109,7 @@ fn refuse_downloads(verb: Verb, source: &At<String>) -> Result<()> {
         let error = source.place.error(ErrorKind::Unsupported, format!("`{shown}` would have to be downloaded, and a build downloads nothing"));
         return Err(match verb {
             Verb::Copy => error.hint("COPY takes files of the context, of stages and of images"),
-            Verb::Add | Verb::AddAsIs => error.hint("download it beforehand, check it, put it into the context and ADD it from there"),
+            Verb::Add | Verb::AddAsIs => error.hint(BEFOREHAND),
         });
     }
     Ok(())

@@ -428,6 +428,8 @@ fn what_cannot_be_is_one_error_at_its_place() {
     for (text, error) in [
         ("FROM scratch\nADD https://example.org/x /", "Dockerfile:2:5: `https://example.org/x` would have to be downloaded, and a build downloads nothing"),
         ("FROM scratch\nADD git@example.org:x.git /", "Dockerfile:2:5: `git@example.org:x.git` would have to be downloaded, and a build downloads nothing"),
+        ("FROM scratch\nADD --checksum=sha256:00 a /", "Dockerfile:2:5: this flag is for what is downloaded, and a build downloads nothing"),
+        ("FROM scratch\nADD --keep-git-dir a /", "Dockerfile:2:5: this flag is for what is downloaded, and a build downloads nothing"),
         ("FROM scratch\nENV A=\"${B:?must be given}\"", "Dockerfile:2:7: "),
         ("FROM scratch\nSTOPSIGNAL SIGX", "Dockerfile:2:12: `SIGX` is not a signal"),
         ("FROM scratch\nEXPOSE 99999", "Dockerfile:2:8: "),
@@ -444,5 +446,13 @@ fn what_cannot_be_is_one_error_at_its_place() {
     ] {
         let refused = case(text).try_plan(&["linux/amd64"]).expect_err(text);
         assert!(refused.to_string().starts_with(error), "{text}: {refused}");
+        let is_download = error.contains("downloads nothing");
+        assert_eq!(refused.hint_text().is_some_and(|hint| hint.contains("put it into the context and ADD it from there")), is_download, "{text}: {refused:?}");
+    }
+    for text in [
+        "FROM scratch AS other\nADD --checksum=sha256:00 https://example.org/x /\nADD --keep-git-dir a /\nFROM scratch\nCOPY a /",
+        "FROM scratch\nADD --keep-git-dir=false a /",
+    ] {
+        case(text).try_plan(&["linux/amd64"]).expect(text);
     }
 }
