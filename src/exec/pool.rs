@@ -275,6 +275,12 @@ pub fn beside<S: Send, T>(start: impl FnOnce() -> Result<S> + Send, then: impl F
     })
 }
 
+/// Runs `f` on a thread that nobody waits for: for what goes on for as long as the process does one thing.
+pub fn detach(name: &str, f: impl FnOnce() + Send + 'static) -> Result<()> {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(f);
+    started.map(drop).map_err(|error| Error::io("cannot start a thread", error))
+}
+
 /// Lets one more stream begin. Nobody is there to begin it where all have been.
 fn allow(permit: &mpsc::Sender<()>) {
     let _ = permit.send(());

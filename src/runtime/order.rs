@@ -86,6 +86,11 @@ pub(super) enum Content {
         mode: u32,
         owner: (u32, u32),
     },
+    /// [`mounted`] names the socket of the machine.
+    Socket {
+        mode: u32,
+        owner: (u32, u32),
+    },
 }
 
 /// The link to a lower directory of the root filesystem.

@@ -99,7 +99,7 @@ impl Drop for Place {
 fn sources(mount: &Mount) -> Vec<&Path> {
     match &mount.content {
         super::Content::Tree { lowers, .. } => lowers.iter().map(PathBuf::as_path).collect(),
-        super::Content::Directory(path) | super::Content::Socket(path) => vec![path],
+        super::Content::Directory(path) | super::Content::Socket { path, .. } => vec![path],
         super::Content::Memory { .. } | super::Content::Secret { .. } => Vec::new(),
     }
 }
@@ -108,9 +108,10 @@ fn sources(mount: &Mount) -> Vec<&Path> {
 pub(super) fn told(mount: &Mount) -> order::Mount {
     let content = match &mount.content {
         super::Content::Tree { lowers, path, access } => Content::Tree { lowers: lowers.len(), path: path.clone(), access: *access },
-        super::Content::Directory(_) | super::Content::Socket(_) => Content::Place,
+        super::Content::Directory(_) => Content::Place,
         super::Content::Memory { size } => Content::Memory { size: *size },
         super::Content::Secret { bytes, mode, owner } => Content::Secret { length: bytes.len(), mode: *mode, owner: *owner },
+        super::Content::Socket { mode, owner, .. } => Content::Socket { mode: *mode, owner: *owner },
     };
     order::Mount { target: mount.target.clone(), content }
 }

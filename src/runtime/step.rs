@@ -73,8 +73,15 @@ pub enum Content {
         /// User and group, as the root filesystem counts them.
         owner: (u32, u32),
     },
-    /// A socket of this machine, such as that of an SSH agent.
-    Socket(PathBuf),
+    /// A socket behind which one of this machine is, such as that of an SSH agent: connections are passed on for as long as the step runs.
+    Socket {
+        /// The one of this machine.
+        path: PathBuf,
+        /// The permissions of the other.
+        mode: u32,
+        /// Its user and group, as the root filesystem counts them.
+        owner: (u32, u32),
+    },
 }
 
 /// What a step may do to a tree that is mounted.

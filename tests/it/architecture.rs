@@ -123,10 +123,11 @@ const ONE_PLACE: &[OnePlace] = &[
         places: &["cli/environment.rs"],
     },
     OnePlace { what: "the clock", signs: &["SystemTime::now", "Instant::now", "Timestamp::now", "Zoned::now", "clock_gettime"], places: &["cli/clock.rs"] },
+    // No step has a socket that leads anywhere but the one of an agent that the call gives it.
     OnePlace {
         what: "sockets",
         signs: &["rustix::net", "ToSocketAddrs", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "UnixListener", "ureq", "rustls"],
-        places: &["store/registry/"],
+        places: &["store/registry/", "runtime/keeper/relay.rs"],
     },
     // Steps of a build; and the programs that keep passwords, which there is no other way to ask.
     OnePlace { what: "child processes", signs: &["process::Command", "Command::new(", "fork("], places: &["runtime/", "store/registry/credentials/helper.rs"] },

@@ -34,6 +34,7 @@ mod dockerfile_ends;
 mod dockerfile_hostile;
 mod dockerfile_refused;
 mod dockerfile_run;
+mod dockerfile_ssh;
 mod dockerfile_user;
 mod durable;
 mod edit;

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 
 use super::layers::{self, Failed, Upper};
 use super::stub::Kind;
-use super::{copy, within};
+use super::{copy, relay, within};
 use crate::error::{Error, IoContext as _, Result};
 use crate::fsio::replica;
 use crate::runtime::order::{Content, Devices, Mount, Order, mounted};
 use crate::runtime::place::OWN;
-use crate::runtime::{Access, workspace};
+use crate::runtime::{Access, userns, workspace};
 use crate::spec::text;
 
 /// A mount that the runtime can be told of.
@@ -64,11 +64,23 @@ fn one(order: &Order, index: usize, mount: &Mount, target: &str, secrets: &mut i
             let path = format!("{OWN}/secret{index}");
             let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path).at("create", Path::new(&path))?;
             file.write_all(&secrets.next().unwrap_or_default()).at("write", Path::new(&path))?;
-            rustix::fs::fchown(&file, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1))).at("change the owner of", Path::new(&path))?;
-            rustix::fs::fchmod(&file, Mode::from_raw_mode(*mode)).at("set the permissions of", Path::new(&path))?;
+            give(&path, *owner, *mode)?;
             bind(order, index, target, &open(&path)?, "ro")
         }
+        Content::Socket { mode, owner } => {
+            let path = format!("{OWN}/socket{index}");
+            relay::start(Path::new(&path), Path::new(&mounted(index, 0)))?;
+            give(&path, *owner, *mode)?;
+            bind(order, index, target, &open(&path)?, "rw")
+        }
     }
+}
+
+/// Gives something of the keeper's own, which nobody else sees yet, its owner and its permissions.
+fn give(path: &str, (user, group): (u32, u32), mode: u32) -> Result<()> {
+    let owned = rustix::fs::chown(path, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
+    owned.at("change the owner of", Path::new(path)).map_err(|error| if owned == Err(Errno::INVAL) { error.hint(userns::NUMBERS) } else { error })?;
+    rustix::fs::chmod(path, Mode::from_raw_mode(mode)).at("set the permissions of", Path::new(path))
 }
 
 fn memory(target: &str, size: Option<u64>) -> Bound {

@@ -8,6 +8,7 @@ mod container;
 mod copy;
 mod executable;
 mod layers;
+mod relay;
 mod rootfs;
 mod stub;
 mod watch;

@@ -109,7 +109,7 @@ fn what_is_mounted_is_there_for_the_step_alone() {
     let mut step = sample.step(
         "cat /context/sub/file; ! touch /context/x 2>/dev/null && cat /new/er/b; echo changed >/stage/var/lib/data/b; cat /stage/var/lib/data/a /stage/var/lib/data/b; \
          stat -c '%a %u:%g' /run/secrets/key; cat /run/secrets/key; echo cached >>/root/.cache/x; df -m /scratch | awk 'NR == 2 { print $2 }'; touch /scratch/x; \
-         test -S /run/agent && echo agent; cat /only",
+         test -S /run/agent && stat -c '%a %u:%g' /run/agent; cat /only",
     );
     step.mounts = vec![
         mount("/context", tree(&[at("context")], "/", Access::Read)),
@@ -119,12 +119,12 @@ fn what_is_mounted_is_there_for_the_step_alone() {
         mount("/run/secrets/key", Content::Secret { bytes: b"secret\n".to_vec(), mode: 0o440, owner: (33, 4) }),
         mount("/root/.cache", Content::Directory(at("cache"))),
         mount("/scratch", Content::Memory { size: Some(8 << 20) }),
-        mount("/run/agent", Content::Socket(at("socket"))),
+        mount("/run/agent", Content::Socket { path: at("socket"), mode: 0o620, owner: (33, 4) }),
     ];
     for rootfs in [larder::runtime::Rootfs::Overlay, larder::runtime::Rootfs::Copy] {
         let workspace = sample.workspace_of(rootfs);
         let ran = run(&workspace, &step);
-        let expected = "of the context\nabove\na\nchanged\n440 33:4\nsecret\n8\nagent\nof the context";
+        let expected = "of the context\nabove\na\nchanged\n440 33:4\nsecret\n8\n620 33:4\nof the context";
         assert_eq!(ran.output.join("\n"), expected, "{ran:?}");
         let upper = ran.upper();
         assert_eq!(fs::read_dir(&upper).expect("readable").count(), 0, "nothing of it is a change");

@@ -91,6 +91,8 @@ pub struct SocketPlan {
     pub target: String,
     /// Whether the step cannot do without.
     pub required: bool,
+    /// Permissions, user and group of the socket.
+    pub attributes: (u32, u32, u32),
 }
 
 /// Whether a step may write to a mount.
@@ -142,8 +144,8 @@ pub(super) fn plan(settings: &Settings, given: &Given, spec: &MountSpec, source:
         MountKind::Secret => secret(&fields, target(), from.map(|from| from.value))?,
         MountKind::Ssh => {
             let id = fields.text(&["id"]).unwrap_or("default").to_owned();
-            fields.attributes(0o600)?;
-            MountedPlan::Socket(SocketPlan { id, target: target().unwrap_or_else(|| AGENT.to_owned()), required: fields.flag("required")?.unwrap_or(false) })
+            let (target, required) = (target().unwrap_or_else(|| AGENT.to_owned()), fields.flag("required")?.unwrap_or(false));
+            MountedPlan::Socket(SocketPlan { id, target, required, attributes: fields.attributes(0o600)? })
         }
     };
     Ok(MountPlan { place: spec.place.clone(), what })

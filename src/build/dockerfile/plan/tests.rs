@@ -409,7 +409,10 @@ fn mounts_say_what_buildkit_takes_them_for() {
     assert_eq!(mounts[5], &secret(Some("/run/secrets/s"), None, "s", false));
     assert_eq!(mounts[6], &secret(None, Some("S"), "s", false));
     assert_eq!(mounts[7], &secret(Some("/x/y"), None, "y", true));
-    assert_eq!(mounts[8], &MountedPlan::Socket(SocketPlan { id: "default".into(), target: "/run/buildkit/ssh_agent.0".into(), required: false }));
+    assert_eq!(
+        mounts[8],
+        &MountedPlan::Socket(SocketPlan { id: "default".into(), target: "/run/buildkit/ssh_agent.0".into(), required: false, attributes: (0o600, 0, 0) })
+    );
 }
 
 #[test]

@@ -102,7 +102,8 @@ impl<'a> Mounted<'a> {
                 MountedPlan::Socket(socket) => match engine.spec.machine.sockets.iter().find(|(name, _)| *name == socket.id) {
                     Some((_, path)) => {
                         variables.push((AGENT_VARIABLE.to_owned(), socket.target.clone()));
-                        Some(only(&socket.target, Content::Socket(path.clone())))
+                        let (mode, uid, gid) = socket.attributes;
+                        Some(only(&socket.target, Content::Socket { path: path.clone(), mode, owner: (uid, gid) }))
                     }
                     None if socket.required => return Err(missing(found.plan, "agent", &socket.id, "--ssh")),
                     None => None,
