@@ -9,7 +9,7 @@
 use super::codec::Codec;
 
 /// Names the rules below and both encoders' versions.
-pub(super) const CONTRACT: &str = "1";
+pub(super) const CONTRACT: &str = "2";
 
 /// One path in this many may end a chunk early.
 const CUT_MASK: u64 = 15;

@@ -303,7 +303,7 @@ fn rep_17_golden_digests() {
     };
     let golden = [
         ("none", "sha256:992e41f48b0de068a2316435aefb9b7dcb34da5e57179397b31e61c09d3f84c6"),
-        ("gzip:1", "sha256:cbc8b69d3db3d9b3772988f2f46b488fb82e5c099e9f8db93cddaab7ec8fb972"),
+        ("gzip:1", "sha256:5ad0550ab7b107a2d0d53fb74419e8bbf740f4f794487a5558027030708c249e"),
         ("gzip:6", "sha256:f631240571711685ab8301da6d2501b29b388d9b3607fce0b5046e5a5b4f8cbb"),
         ("gzip:9", "sha256:823714cbd1a61b96137632092c8af80adb6d66328a1742a0fb4eaa36113f7d2d"),
         ("zstd:3", "sha256:59cce9d2dab0cb84af4b6eaad9da91be58db79c8ef914fe8a48aa4df90e3f372"),

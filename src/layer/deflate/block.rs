@@ -3,6 +3,7 @@
 use super::bits::{BitWriter, Carry, append};
 use super::header::Header;
 use super::huffman::Code;
+use super::processor::{self, Work};
 use super::stats::{Codes, Stats};
 use super::symbol::{DIST_SYMBOLS, END_OF_BLOCK, LENGTH_BASE, LENGTH_EXTRA, LENGTH_SYMBOL, LITLEN_SYMBOLS, MIN_MATCH, dist_extra, dist_symbol};
 
@@ -237,7 +238,7 @@ impl<'a> BlockWriter<'a> {
                 bits.put(0b100, 3);
                 header.write(&mut bits);
             }
-            write_sequences(bits, bytes, sequences, codes)
+            processor::run(Sequences { bits, bytes, sequences, codes })
         });
 
         self.scratch.sequences.copy_within(count..self.count, 0);
@@ -316,7 +317,25 @@ fn add(bits: &mut BitWriter<'_>, entry: u32) {
     bits.add(u64::from(entry & 0xff_ffff), entry >> 24);
 }
 
+/// The sequences of a block, to be written.
+struct Sequences<'a, 'b> {
+    bits: BitWriter<'a>,
+    bytes: &'b [u8],
+    sequences: &'b [Sequence],
+    codes: &'b Codes,
+}
+
+impl<'a> Work for Sequences<'a, '_> {
+    type Output = BitWriter<'a>;
+
+    #[inline(always)]
+    fn work(self) -> BitWriter<'a> {
+        write_sequences(self.bits, self.bytes, self.sequences, self.codes)
+    }
+}
+
 /// Writes the sequences and the end of the block.
+#[inline(always)]
 fn write_sequences<'a>(bits: BitWriter<'a>, bytes: &[u8], sequences: &[Sequence], codes: &Codes) -> BitWriter<'a> {
     let (litlen, dist) = (&codes.litlen, &codes.dist);
     let mut literals = [0u32; 256];

@@ -5,7 +5,10 @@ use super::symbol::MAX_DIST;
 use super::window::Window;
 
 /// Bits of the hash of 4 bytes.
-const BITS: u32 = 13;
+const BITS: u32 = 14;
+/// Inside a match every other position is inserted. What begins at the others is found one byte later, which makes the output a fifth of a per cent larger and
+/// takes 5 % off the time; the larger table gives more than that fifth back.
+const STRIDE: usize = 2;
 /// One integer of a few positions, the newest in the low bits: so to insert one
 /// is a shift, and none of them waits for the load of another. No wider than it
 /// must be: the table competes with the window for the first-level cache.
@@ -138,7 +141,7 @@ impl<B: Bucket> Finder for Buckets<B> {
             let cur = at as u16;
             let slot = &mut self.buckets[hash(window.load4(cur))];
             *slot = slot.with(cur);
-            at += 1;
+            at += STRIDE;
         }
     }
 }

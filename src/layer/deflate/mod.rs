@@ -21,9 +21,10 @@
 //! parse    lazy matching: which of the matches are used
 //! block    where a block ends, and whether it is stored, fixed or dynamic
 //! huffman, header, symbol, stats, bits    codes, their description, and the bits
+//! processor   which instructions the two loops that take the time are compiled to
 //! ```
 //!
-//! There is no `unsafe`: positions are 16 bits and index tables of that size, so the compiler sees that nothing is out of bounds.
+//! No access is unchecked: positions are 16 bits and index tables of that size, so the compiler sees that nothing is out of bounds.
 
 mod bits;
 mod block;
@@ -33,6 +34,7 @@ mod finder;
 mod header;
 mod huffman;
 mod parse;
+mod processor;
 mod stats;
 mod symbol;
 #[cfg(test)]
@@ -42,8 +44,9 @@ mod window;
 use block::{BlockWriter, Scratch};
 use buckets::Buckets;
 use chains::Chains;
-use finder::Effort;
+use finder::{Effort, Finder};
 use parse::{Parsing, parse};
+use processor::Work;
 use symbol::MAX_MATCH;
 use window::Window;
 
@@ -69,7 +72,7 @@ enum Finders {
 /// Level 6 is made to be a little smaller than `gzip -6` and as fast as that allows, level 2 to be as large as what common builders of images write.
 const LEVELS: [Row; 9] = [
     Row(4, 4, 32, 8, 1, 6),
-    Row(4, 4, 40, 6, 1, 5),
+    Row(4, 4, 48, 8, 1, 5),
     Row(4, 4, 32, 16, 1, 6),
     Row(6, 3, 32, 16, 1, 7),
     Row(9, 4, 32, 16, 1, 7),
@@ -103,12 +106,30 @@ impl Encoder {
         let Self { window, finder, scratch, parsing } = self;
         let mut blocks = BlockWriter::new(chunk, out, scratch);
         match finder {
-            Finders::One(finder) => parse(chunk, window, &mut **finder, *parsing, &mut blocks),
-            Finders::Two(finder) => parse(chunk, window, &mut **finder, *parsing, &mut blocks),
-            Finders::Four(finder) => parse(chunk, window, &mut **finder, *parsing, &mut blocks),
-            Finders::All(finder) => parse(chunk, window, &mut **finder, *parsing, &mut blocks),
+            Finders::One(finder) => processor::run(Parse { chunk, window, finder: &mut **finder, parsing: *parsing, blocks: &mut blocks }),
+            Finders::Two(finder) => processor::run(Parse { chunk, window, finder: &mut **finder, parsing: *parsing, blocks: &mut blocks }),
+            Finders::Four(finder) => processor::run(Parse { chunk, window, finder: &mut **finder, parsing: *parsing, blocks: &mut blocks }),
+            Finders::All(finder) => processor::run(Parse { chunk, window, finder: &mut **finder, parsing: *parsing, blocks: &mut blocks }),
         }
         blocks.finish();
+    }
+}
+
+/// The parsing of a chunk.
+struct Parse<'a, 'b, F> {
+    chunk: &'a [u8],
+    window: &'a mut Window,
+    finder: &'a mut F,
+    parsing: Parsing,
+    blocks: &'a mut BlockWriter<'b>,
+}
+
+impl<F: Finder> Work for Parse<'_, '_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn work(self) {
+        parse(self.chunk, self.window, self.finder, self.parsing, self.blocks);
     }
 }
 
