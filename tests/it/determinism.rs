@@ -103,6 +103,24 @@ fn rep_02_to_10_environment_user_jobs_umask_path_and_order_leave_no_trace() {
 }
 
 #[test]
+fn rep_02_jobs_leave_no_trace_in_any_compression() {
+    let home = temp();
+    context(home.path(), |n| n);
+    for codec in ["none", "zstd:1", "zstd:3"] {
+        let with = |jobs: &str| {
+            let out = home.path().join(format!("{}-{jobs}", codec.replace(':', "-")));
+            build(home.path(), &out, |run| {
+                run.args(["--compression", codec, "--jobs", jobs]);
+            })
+        };
+        let reference = with("1");
+        for jobs in ["2", "16"] {
+            assert!(with(jobs) == reference, "--compression {codec} --jobs {jobs} left a trace");
+        }
+    }
+}
+
+#[test]
 fn rep_03_07_and_08_file_system_user_and_host_leave_no_trace() {
     let home = temp();
     let first = home.path().join("context");
