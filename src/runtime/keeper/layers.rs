@@ -22,6 +22,10 @@ const MOST: usize = 500;
 /// The longest text of options that the kernel takes: a page with its end.
 const LONGEST: usize = 4095;
 
+/// Why it is refused mostly.
+const ON_OVERLAYFS: &str =
+    "steps run in a directory that is on overlayfs itself, as the files of a container are; a cache directory on another file system is faster";
+
 /// Why directories are not laid over each other.
 pub(super) enum Failed {
     /// This cannot be done here at all: they can be copied.
@@ -71,10 +75,20 @@ pub(super) fn lay(lowers: &[String], upper: Option<Upper<'_>>, place: &str, orde
     match outcome {
         Ok(()) => check(upper, place),
         Err(error @ (Errno::INVAL | Errno::NODEV | Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP | Errno::NOSYS | Errno::LOOP)) => {
-            Err(Failed::Unusable(format!("the kernel refused overlayfs: {}", std::io::Error::from(error))))
+            Err(Failed::Unusable(match upper {
+                Some(Upper { upper, .. }) if is_overlayfs(upper) => ON_OVERLAYFS.to_owned(),
+                _ => format!("the kernel refused overlayfs: {}", std::io::Error::from(error)),
+            }))
         }
         Err(error) => Err(Failed::Error(Error::io("cannot mount the root filesystem", error))),
     }
+}
+
+/// Whether a directory is on overlayfs, which takes no upper directory there.
+fn is_overlayfs(directory: &str) -> bool {
+    /// `OVERLAYFS_SUPER_MAGIC`.
+    const MAGIC: i128 = 0x794c_7630;
+    rustix::fs::statfs(directory).is_ok_and(|found| i128::from(found.f_type) == MAGIC)
 }
 
 /// The kernel mounts what it cannot write to all the same.
