@@ -17,6 +17,9 @@
 //! files: a workspace is a directory that is locked while its owner lives, and the next one in the same place removes those of the dead, and the empty control groups
 //! that have their names.
 //!
+//! A command that is stopped is told before: every process of it gets the signal that larder got (SIGTERM where a step beside it failed), and has a short time to
+//! clean up. What it does then, and how it ends, changes nothing in what becomes of the build.
+//!
 //! # What a step sees
 //!
 //! What Docker and BuildKit give it: see the keeper's `container`. What has to be in the root filesystem for that alone is in a lower directory of its own, so that the
@@ -27,6 +30,7 @@
 
 mod cgroup;
 mod elf;
+mod grace;
 pub mod interpreter;
 pub mod keeper;
 mod lines;
@@ -40,6 +44,7 @@ pub mod step;
 pub mod userns;
 pub mod workspace;
 
+pub use grace::GRACE;
 pub use program::Program;
 pub use step::{Access, Changes, Content, Failure, Mount, Network, Outcome, Step, Stream};
 pub use workspace::{Options, Rootfs, Workspace};

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! to the keeper     length, order as JSON, the bytes of all secrets            and then nothing; the end means that larder is gone
+//!                   the number of a signal, one byte                           while the command runs, when it is to end
 //! from the keeper   (kind, length, bytes)*                                     lines as they come, and at last the report as JSON
 //! ```
 //!
@@ -151,6 +152,10 @@ impl Told {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame {
     Written(Stream, Vec<u8>),
+    /// The runtime was started: signals are passed on from now on.
+    Began,
+    /// The runtime ended, and with it every process of the container.
+    Over,
     /// A [`Report`].
     Report(Vec<u8>),
 }
@@ -160,9 +165,11 @@ const HEAD: usize = 5;
 impl Frame {
     pub(super) fn encode(&self) -> Vec<u8> {
         let (kind, bytes) = match self {
-            Frame::Written(Stream::Output, bytes) => (1, bytes),
-            Frame::Written(Stream::Error, bytes) => (2, bytes),
-            Frame::Report(bytes) => (3, bytes),
+            Frame::Written(Stream::Output, bytes) => (1, bytes.as_slice()),
+            Frame::Written(Stream::Error, bytes) => (2, bytes.as_slice()),
+            Frame::Report(bytes) => (3, bytes.as_slice()),
+            Frame::Began => (4, &[][..]),
+            Frame::Over => (5, &[][..]),
         };
         // What a keeper says at once is short.
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
@@ -176,6 +183,8 @@ impl Frame {
             1 => |bytes| Frame::Written(Stream::Output, bytes),
             2 => |bytes| Frame::Written(Stream::Error, bytes),
             3 => Frame::Report,
+            4 => |_| Frame::Began,
+            5 => |_| Frame::Over,
             _ => return Err(Error::new(ErrorKind::Io, "what keeps the step is no larder of this version")),
         };
         let length = u32::from_le_bytes(*length) as usize;
@@ -192,7 +201,8 @@ mod tests {
 
     #[test]
     fn frames_arrive_as_they_were_sent_however_they_are_cut() {
-        let frames = [Frame::Written(Stream::Output, b"a\nb".to_vec()), Frame::Written(Stream::Error, Vec::new()), Frame::Report(vec![7; 1000])];
+        let written = [Frame::Written(Stream::Output, b"a\nb".to_vec()), Frame::Written(Stream::Error, Vec::new())];
+        let frames: Vec<_> = [Frame::Began].into_iter().chain(written).chain([Frame::Over, Frame::Report(vec![7; 1000])]).collect();
         let all: Vec<u8> = frames.iter().flat_map(Frame::encode).collect();
         for piece in [1, 2, 7, 4096] {
             let (mut buffer, mut arrived) = (Vec::new(), Vec::new());

@@ -1,4 +1,7 @@
 //! larder's side of a step: it starts the keeper, passes on what the step writes, and ends it.
+//!
+//! A command that is to end is told so with the signal that larder was told with, and has the time of a [`Grace`] to put its things in order. Whatever it does with
+//! that, its keeper is killed then. Before and after the command there is nobody to tell, and the keeper is killed at once.
 
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
@@ -9,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::thread::UnshareFlags;
 
+use super::grace::Grace;
 use super::lines::Lines;
 use super::order::{Frame, Order, Report};
 use super::{Stream, keeper, userns};
@@ -52,6 +56,16 @@ struct Session {
     arrived: Vec<u8>,
     /// What it wrote to its standard error.
     said: Vec<u8>,
+    stage: Stage,
+}
+
+/// How far a step is.
+enum Stage {
+    /// The command does not run yet, or no longer.
+    Around,
+    Running,
+    /// It runs and was told to end.
+    Ending(Grace),
 }
 
 impl Session {
@@ -60,7 +74,7 @@ impl Session {
         // The name of the step is for people who look at processes. A process group of its own, because what a terminal sends to larder is for larder to pass on.
         command.arg0(keeper::NAME).arg(&order.id).env_clear().current_dir(&order.place).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Ok(Session { keeper: command.spawn().at("start", larder)?, arrived: Vec::new(), said: Vec::new() })
+        Ok(Session { keeper: command.spawn().at("start", larder)?, arrived: Vec::new(), said: Vec::new(), stage: Stage::Around })
     }
 
     /// Tells the keeper what to do. The pipe stays open: its end means that larder is gone.
@@ -80,22 +94,47 @@ impl Session {
     fn listen(&mut self, cancel: &Cancel, output: Output<'_>) -> Result<Report> {
         let mut lines = Lines::default();
         let mut line = |stream, text: &[u8]| output(stream, text);
-        let mut report = None;
-        while report.is_none() && self.hear()? {
-            cancel.check()?;
-            while let Some(frame) = Frame::take(&mut self.arrived)? {
-                match frame {
-                    Frame::Written(stream, bytes) => lines.take(stream, &bytes, &mut line),
-                    Frame::Report(document) => report = Some(document),
-                }
-            }
-        }
+        let heard = self.hear_all(cancel, |stream, bytes| lines.take(stream, bytes, &mut line));
         lines.finish(&mut line);
+        let report = heard?;
         cancel.check()?;
         let status = self.keeper.wait().map_err(|error| Error::io("cannot wait for the keeper of the step", error))?;
         match report {
             Some(document) => serde_json::from_slice(&document).map_err(|error| Error::io("cannot understand the keeper of the step", error)),
             None => Err(self.lost(status)),
+        }
+    }
+
+    /// Hears the keeper until its report, which is missing where the keeper ended without one.
+    fn hear_all(&mut self, cancel: &Cancel, mut written: impl FnMut(Stream, &[u8])) -> Result<Option<Vec<u8>>> {
+        let mut report = None;
+        while report.is_none() && self.hear()? {
+            while let Some(frame) = Frame::take(&mut self.arrived)? {
+                match frame {
+                    Frame::Written(stream, bytes) => written(stream, &bytes),
+                    Frame::Began => self.stage = Stage::Running,
+                    Frame::Over => self.stage = Stage::Around,
+                    Frame::Report(document) => report = Some(document),
+                }
+            }
+            self.heed(cancel)?;
+        }
+        Ok(report)
+    }
+
+    /// Looks whether the step is to end. Fails with kind `interrupted` when it is, and there is nothing more to wait for.
+    fn heed(&mut self, cancel: &Cancel) -> Result<()> {
+        let Some(signal) = cancel.signal() else { return Ok(()) };
+        match &self.stage {
+            Stage::Running => {
+                let grace = Grace::begin()?;
+                // Where the keeper is gone, its end is heard of.
+                let _ = self.keeper.stdin.as_mut().map(|pipe| pipe.write_all(&[u8::try_from(signal).unwrap_or_default()]));
+                self.stage = Stage::Ending(grace);
+                Ok(())
+            }
+            Stage::Ending(grace) if !grace.is_over()? => Ok(()),
+            Stage::Ending(_) | Stage::Around => cancel.check(),
         }
     }
 

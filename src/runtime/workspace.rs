@@ -91,7 +91,9 @@ impl Workspace {
 
     /// Runs a step. `output` receives every line that it writes, without its end, when it is complete; what is longer than 64 KiB comes in pieces.
     ///
-    /// Kinds: `interrupted` once `cancel` is set; `not_found`, `unsupported` and `usage` where the command cannot be started: no such program, no interpreter for it,
+    /// Once `cancel` is set the command gets its signal, and [`GRACE`](super::GRACE) after that it is killed.
+    ///
+    /// Kinds: `interrupted` once `cancel` is set, however the command ended; `not_found`, `unsupported` and `usage` where the command cannot be started: no such program, no interpreter for it,
     /// no such user; `io` where the machine or the runtime failed. Whatever the outcome, no process and no mount is left of it.
     pub fn step(&self, step: &Step, cancel: &Cancel, output: &mut dyn FnMut(Stream, &[u8])) -> Result<Outcome> {
         cancel.check()?;

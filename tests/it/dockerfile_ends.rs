@@ -28,12 +28,12 @@ fn arguments(kitchen: &Kitchen) -> Vec<String> {
     ["--base", &bases, "--platform", "linux/amd64", "-t", "app:1", "--build-arg", &place, "-o", &output].map(str::to_owned).to_vec()
 }
 
-fn command(kitchen: &Kitchen) -> Command {
+pub(crate) fn command(kitchen: &Kitchen) -> Command {
     kitchen.command(&arguments(kitchen).iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// The same build in another process of the test's: behind words that start one.
-fn inside(mut words: Command, kitchen: &Kitchen) -> Command {
+pub(crate) fn inside(mut words: Command, kitchen: &Kitchen) -> Command {
     let build = command(kitchen);
     words.arg(build.get_program()).args(build.get_args()).env_clear();
     for (name, value) in build.get_envs() {
@@ -44,12 +44,12 @@ fn inside(mut words: Command, kitchen: &Kitchen) -> Command {
 
 /// The last line of what a build told a program.
 #[track_caller]
-fn error(told: &str) -> Value {
+pub(crate) fn error(told: &str) -> Value {
     serde_json::from_str(told.lines().last().unwrap_or_default()).unwrap_or_else(|error| panic!("{error}: {told}"))
 }
 
 /// The processes of a build: they have mounts in its cache, or arguments or variables that name something there.
-fn processes(kitchen: &Kitchen) -> Vec<(Pid, String)> {
+pub(crate) fn processes(kitchen: &Kitchen) -> Vec<(Pid, String)> {
     let (place, cache) = (kitchen.path(""), kitchen.path("cache"));
     let (place, cache) = (place.to_str().expect("UTF-8"), cache.to_str().expect("UTF-8"));
     let mut found = Vec::new();
@@ -90,7 +90,7 @@ fn kill(kitchen: &Kitchen, text: &str) {
 }
 
 #[track_caller]
-fn assert_no_process_and_no_mount(kitchen: &Kitchen) {
+pub(crate) fn assert_no_process_and_no_mount(kitchen: &Kitchen) {
     let deadline = Instant::now() + Duration::from_secs(20);
     // The kernel ends the processes of a name space one after the other.
     while !processes(kitchen).is_empty() {
@@ -102,7 +102,7 @@ fn assert_no_process_and_no_mount(kitchen: &Kitchen) {
 }
 
 #[track_caller]
-fn assert_nothing_is_left(kitchen: &Kitchen) {
+pub(crate) fn assert_nothing_is_left(kitchen: &Kitchen) {
     assert_no_process_and_no_mount(kitchen);
     let none = [""; 0].map(PathBuf::from);
     assert_eq!(left(kitchen), none);

@@ -3,10 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use crate::support::context::oci;
 use crate::support::dockerfile::{Image, Kitchen};
-use crate::support::process::{NOBODY, Runs as _};
+use crate::support::process::{Companion, NOBODY, Runs as _};
 use crate::support::tools::{crun, skip, tool};
 use crate::support::tree;
 use crate::support::user::Home;
@@ -145,6 +148,46 @@ fn files_of_an_image_belong_to_who_asked_for_them_whether_something_runs_or_not(
         let arguments = [&["--base", &bases, "--platform", "linux/amd64"][..], &outputs.each_ref().map(String::as_str)].concat();
         kitchen.command(&arguments).succeeds();
         assert!(owners(&root, name).iter().all(|owners| owners == described), "{text}: {:?}", owners(&root, name));
+    }
+}
+
+/// A first process that handles the signal and one that does not, each with a child that does.
+const CLEANING: &str = r#"FROM shell:1 AS other
+RUN trap 'echo first >&2' TERM; sh -c 'trap "echo second; exit" TERM; echo began; while :; do sleep 0.1; done'
+FROM shell:1
+RUN sh -c 'trap "echo third; exit" TERM; echo began; while :; do sleep 0.1; done'; echo next
+COPY --from=other / /x
+"#;
+
+#[test]
+fn steps_of_root_and_users_get_signals_in_every_runtime() {
+    let home = Home::new();
+    let (Some(kitchen), Some(runtimes), Some(_)) = (Kitchen::with_shell(CLEANING), runtimes(&home), tool("newuidmap")) else { return };
+    for (index, runtime) in runtimes.iter().enumerate() {
+        for who in ["root", "user"] {
+            let Some(mut command) = (if who == "root" { Some(Command::new("env")) } else { home.as_nobody() }) else { return };
+            command.arg(home.at("larder")).arg("build").arg(kitchen.context()).args(["--base", &kitchen.bases(), "--platform", "linux/amd64", "-t", "app:1"]);
+            let out = home.own().join(format!("out-{who}-{index}"));
+            command.args(["--jobs", "2", "--progress", "plain", "-o", &oci(&out), "--runtime"]).arg(runtime);
+            if who == "root" {
+                command.arg("--cache-dir").arg(kitchen.path("cache"));
+            }
+            let log = kitchen.path(&format!("log-{who}-{index}"));
+            let told = || fs::read_to_string(&log).expect("readable");
+            let mut larder = Companion::start_logging(&mut command, &fs::File::create(&log).expect("writable"));
+            let has_begun = || told().lines().filter(|line| line.ends_with(" began")).count() == 2;
+            larder.wait_until("the steps began, or it ended", |_| has_begun() || told().contains("cannot make a user namespace"));
+            if !has_begun() {
+                return skip(&format!("this machine lets no ordinary user make a user namespace: {}", told()));
+            }
+            let begin = Instant::now();
+            larder.signal(Signal::TERM);
+            let status = larder.wait().expect("it is ours");
+            assert!(begin.elapsed() < Duration::from_secs(6), "{who} {runtime:?} {:?}: {}", begin.elapsed(), told());
+            assert_eq!(status.code(), Some(130), "{}", told());
+            let counts = ["first", "second", "third", "next"].map(|word| told().lines().filter(|line| line.ends_with(&format!(" {word}"))).count());
+            assert_eq!(counts, [1, 1, 1, 0], "{who} {runtime:?}: {}", told());
+        }
     }
 }
 

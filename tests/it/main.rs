@@ -34,6 +34,8 @@ mod dockerfile_ends;
 mod dockerfile_hostile;
 mod dockerfile_refused;
 mod dockerfile_run;
+#[cfg(feature = "run")]
+mod dockerfile_signals;
 mod dockerfile_ssh;
 mod dockerfile_user;
 mod durable;

@@ -10,6 +10,7 @@ mod executable;
 mod layers;
 mod relay;
 mod rootfs;
+mod stop;
 mod stub;
 mod watch;
 mod within;

@@ -9,8 +9,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
+use super::stop::Stop;
 use crate::error::{Error, ErrorKind, IoContext as _, Result};
 use crate::runtime::Stream;
 use crate::runtime::order::{Cgroups, Frame, Order, Report};
@@ -82,8 +83,10 @@ pub(super) fn run(order: &Order, orders: BorrowedFd<'_>, reports: &Reports<'_>) 
     command.args(["run", "--bundle", &own("bundle"), &order.id]);
     command.current_dir(own("bundle")).env_clear().env("PATH", PATH);
     let mut runtime = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().at("run", order.runtime.path())?;
+    reports.send(&Frame::Began)?;
     let mut last_words = Vec::new();
     let status = watch(&mut runtime, orders, reports, &mut last_words)?;
+    reports.send(&Frame::Over)?;
     let told = read_log(Path::new(&own("log")));
     let end = if complains(&last_words) { End::Unclear } else { End::Exit };
     match (status.code(), told) {
@@ -106,28 +109,36 @@ fn complains(last_words: &[u8]) -> bool {
     last.starts_with(b"exec ") || last.windows(5).any(|word| word == b" exec")
 }
 
-/// Passes on what the container writes, until the runtime ends or larder is gone. The end of what it wrote as errors comes to be in `last_words`.
+/// Passes on what the container writes, and to its processes the signal that is to end them, until the runtime ends or larder is gone. The end of what it wrote as
+/// errors comes to be in `last_words`.
 fn watch(runtime: &mut Child, orders: BorrowedFd<'_>, reports: &Reports<'_>, last_words: &mut Vec<u8>) -> Result<ExitStatus> {
     let end = pidfd_open(Pid::from_child(runtime), PidfdFlags::empty()).map_err(cannot_wait)?;
     let mut output = runtime.stdout.take();
     let mut error = runtime.stderr.take();
+    let mut stop: Option<Stop> = None;
     loop {
         let ready = {
-            let always = [PollFd::from_borrowed_fd(orders, PollFlags::empty()), PollFd::new(&end, PollFlags::IN)];
+            let always = [PollFd::from_borrowed_fd(orders, PollFlags::IN), PollFd::new(&end, PollFlags::IN)];
             let streams = [output.as_ref().map(|pipe| pipe.as_fd()), error.as_ref().map(|pipe| pipe.as_fd())];
             let mut fds: Vec<PollFd<'_>> =
                 always.into_iter().chain(streams.into_iter().flatten().map(|pipe| PollFd::from_borrowed_fd(pipe, PollFlags::IN))).collect();
-            match poll(&mut fds, None) {
+            match poll(&mut fds, stop.as_ref().and_then(Stop::pause).as_ref()) {
                 Err(Errno::INTR) => continue,
                 outcome => outcome.map_err(cannot_wait)?,
             };
             let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
             let mut pipes = fds[2..].iter().map(ready);
             let streams = streams.map(|stream| stream.is_some() && pipes.next().unwrap_or_default());
-            Ready { larder_is_gone: ready(&fds[0]), runtime_ended: ready(&fds[1]), streams }
+            Ready { orders: fds[0].revents(), runtime_ended: ready(&fds[1]), streams }
         };
-        if ready.larder_is_gone {
+        if ready.orders.intersects(PollFlags::HUP | PollFlags::ERR) {
             return Err(Error::interrupted());
+        }
+        if ready.orders.contains(PollFlags::IN) {
+            stop = Some(Stop::begin(signal(orders)?)?);
+        }
+        if let Some(stop) = &mut stop {
+            stop.go_on();
         }
         // What was written before the end is in the pipes. Whoever holds them still, after the runtime was killed, is not waited for.
         if ready.streams[0] {
@@ -142,8 +153,16 @@ fn watch(runtime: &mut Child, orders: BorrowedFd<'_>, reports: &Reports<'_>, las
     }
 }
 
+/// The signal that larder sent.
+fn signal(orders: BorrowedFd<'_>) -> Result<Signal> {
+    let mut number = [0];
+    rustix::io::retry_on_intr(|| rustix::io::read(orders, &mut number)).map_err(|error| Error::io("cannot read the order", error))?;
+    Ok(Signal::from_named_raw(number[0].into()).unwrap_or(Signal::TERM))
+}
+
 struct Ready {
-    larder_is_gone: bool,
+    /// The pipe of the orders: there is one more, or larder is gone.
+    orders: PollFlags,
     runtime_ended: bool,
     streams: [bool; 2],
 }
