@@ -116,6 +116,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
             return Err(Error::usage("RUN takes a user namespace, which larder enters by starting again, and stdin is read by then")
                 .hint("write the Dockerfile to a file"));
         }
+        // Who starts again knows of no signal that came before.
+        run.cancel.check()?;
         return Err(userns::enter(&Environment::arguments()[1..]));
     }
     if dry_run {

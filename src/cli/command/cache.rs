@@ -109,6 +109,8 @@ fn as_the_steps_ran(context: &Context, request: &PruneRequest) -> Result<()> {
     use crate::cli::environment::Environment;
     use crate::runtime::userns;
     if userns::is_needed() && cache::plan(&context.run, request)?.removed.iter().any(|entry| entry.form == "mount") {
+        // Who starts again knows of no signal that came before.
+        context.run.cancel.check()?;
         return Err(userns::enter(&Environment::arguments()[1..]));
     }
     Ok(())
