@@ -22,6 +22,8 @@ use crate::exec::Run;
 use crate::spec::{Digest, text};
 use crate::store::layout::{Layout, Options, Removal, StoredBlob};
 
+pub use super::absent::Absent;
+
 /// What to clean, and how carefully.
 #[derive(Clone, Debug)]
 pub struct GcRequest {
@@ -29,20 +31,10 @@ pub struct GcRequest {
     pub layout: PathBuf,
     /// Content that nothing leads to stays for this long. With zero nothing is young, whatever the clocks say.
     pub grace: Duration,
-    /// What to do where an index lists manifests that are not there.
+    /// What it means where an index lists manifests that are not there; of damage nothing is removed.
     pub absent: Absent,
     /// How the layout is opened.
     pub options: Options,
-}
-
-/// What it means that a manifest which an index lists is not there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Absent {
-    /// Damage: what it would lead to cannot be known, so nothing is removed.
-    #[default]
-    Damage,
-    /// It was left out on purpose, with all that it leads to.
-    LeftOut,
 }
 
 /// How long content that nothing leads to stays, unless somebody says otherwise: longer than any tool takes from its first blob to its name.

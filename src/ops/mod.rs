@@ -2,6 +2,7 @@
 //!
 //! Only here are the engines below combined. A report is plain data that serialises by itself; nothing is printed.
 
+mod absent;
 pub mod build;
 pub mod cache;
 pub mod cat;

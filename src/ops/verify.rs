@@ -30,6 +30,7 @@ use crate::graph::{find, lost};
 use crate::spec::{Descriptor, Digest, Kind, Selector, shape};
 use crate::store::{Layout, Location, Options, Source, transport};
 
+pub use super::absent::Absent;
 pub(super) use finding::line;
 pub use finding::{Code, Finding, Severity};
 
@@ -42,6 +43,8 @@ pub struct VerifyRequest {
     pub location: Location,
     /// How closely to look.
     pub depth: Depth,
+    /// What it means where an index lists manifests that are not there. An index of which nothing is there is damage all the same.
+    pub absent: Absent,
     /// How it is opened.
     pub options: Options,
 }
@@ -65,6 +68,8 @@ pub struct VerifyReport {
     pub blobs: usize,
     /// How many bytes are what their digests say.
     pub bytes: u64,
+    /// How many manifests that an index lists are not there, where that is allowed.
+    pub left_out: usize,
     /// The names of images that are not whole, in the order of the entries. Foreign text.
     pub damaged: Vec<String>,
     /// What is wrong: errors first, then in the order of the entries and of what they lead to.
@@ -93,6 +98,9 @@ struct Verifier<'a> {
     /// Where the store is a layout: its directory, to look at files.
     directory: Option<&'a Path>,
     graph: Graph,
+    absent: Absent,
+    /// What indexes list and is not there, as is allowed.
+    left_out: BTreeSet<Digest>,
     /// Each with the position in the graph of what it is about, so that the order does not depend on threads.
     findings: Vec<(usize, Finding)>,
     proved: BTreeMap<Digest, u64>,
@@ -109,7 +117,8 @@ struct Outcome {
 ///
 /// Kinds: those of [`Transport::source`](crate::store::transport::Transport::source) and [`Selector::select`], and `interrupted`. All else is a finding.
 pub fn execute(run: &Run, request: &VerifyRequest) -> Result<VerifyReport> {
-    let location = &request.location;
+    let VerifyRequest { location, absent, .. } = request;
+    let absent = *absent;
     // A directory without its `oci-layout` is a damaged layout, and says how it is mended.
     let directory = location.layout().ok().filter(|path| location.scheme().is_some() || path.is_dir());
     let layout = directory.map(|path| Layout::open(path, request.options.clone())).transpose()?;
@@ -117,7 +126,8 @@ pub fn execute(run: &Run, request: &VerifyRequest) -> Result<VerifyReport> {
         Some(layout) => Box::new(layout.clone()),
         None => transport::source(location, &request.options)?,
     };
-    let mut verifier = Verifier { run, store, directory, graph: Graph::default(), findings: Vec::new(), proved: BTreeMap::new() };
+    let mut verifier =
+        Verifier { run, store, directory, graph: Graph::default(), absent, left_out: BTreeSet::new(), findings: Vec::new(), proved: BTreeMap::new() };
     if let Some(entries) = verifier.entries(location.selector())? {
         let documents = verifier.graph.enter(entries);
         let images = verifier.walk(documents)?;
@@ -207,6 +217,7 @@ impl Verifier<'_> {
             location: self.store.location(),
             blobs: self.graph.digests().len(),
             bytes: self.proved.values().fold(0, |sum, bytes| sum.saturating_add(*bytes)),
+            left_out: self.left_out.len(),
             damaged,
             findings,
             deep: request.depth == Depth::Layers,

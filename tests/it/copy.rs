@@ -86,6 +86,11 @@ fn a_platform_alone_is_an_index_of_its_own_and_a_sparse_copy_keeps_the_digest() 
     assert_eq!(manifest_of(&arm, "1.4.2", "arm64"), manifest_of(&from, "1.4.2", "arm64"));
     let sparse = json(&["copy", "--platform", "linux/arm64", "--sparse", &at(&temp, "from:1.4.2"), &at(&temp, "sparse")]);
     assert_eq!((digests(&temp.path().join("sparse")), sparse["rewritten"].as_array().map(Vec::len)), (vec![digests(&from)[0].clone()], Some(0)));
+    let found = ran(&["verify", &at(&temp, "sparse")]);
+    assert!(found.code == Some(3) && found.stdout.contains("blob-missing") && found.stdout.contains("allow that with --sparse"), "{found:?}");
+    let allowed = json(&["verify", "--deep", "--sparse", &at(&temp, "sparse")]);
+    assert_eq!((&allowed["findings"], &allowed["left_out"]), (&Value::from(Vec::<Value>::new()), &Value::from(2)), "{allowed:#}");
+    assert!(succeeded(&["verify", "--sparse", &at(&temp, "sparse")]).stdout.contains(" verified, 2 manifests left out, no damage found\n"));
     let absent = ran(&["copy", "--platform", "linux/s390x", "--format", "json", &at(&temp, "from:1.4.2"), &at(&temp, "none")]);
     assert_eq!((absent.code, absent.error()["hint"].as_str()), (Some(4), Some("it has linux/amd64, linux/arm64, linux/arm/v7")));
     assert!(!temp.path().join("none").exists());

@@ -11,7 +11,7 @@ use crate::cli::output::Report;
 use crate::cli::style::Style;
 use crate::cli::table::{Align, Table};
 use crate::error::{Error, Result};
-use crate::ops::verify::{self, Code, Depth, Severity, VerifyReport, VerifyRequest};
+use crate::ops::verify::{self, Absent, Code, Depth, Severity, VerifyReport, VerifyRequest};
 use crate::spec::{Digest, text};
 use crate::store::location::Location;
 
@@ -25,6 +25,7 @@ Examples:
   larder verify oci:hello.oci
   larder verify --deep oci:out:hello:1
   larder verify oci-archive:hello.tar
+  larder verify --sparse oci:edge.oci
   larder verify --format json oci:out | jq -r '.findings[].subject'")]
 pub(crate) struct Args {
     /// Layout or archive, and optionally the one image in it that is meant
@@ -33,12 +34,17 @@ pub(crate) struct Args {
     /// Also decompresses layers, compares them with their diff IDs and reads them as tar to the end
     #[arg(long)]
     deep: bool,
+    /// Allows manifests that an index lists to be missing, as after a copy of some platforms only
+    #[arg(long)]
+    sparse: bool,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     let location = Location::parse(&args.location)?;
-    let request = VerifyRequest { location, depth: if args.deep { Depth::Layers } else { Depth::Content }, options: context.layout_options() };
-    let report = Text(verify::execute(&context.run, &request)?);
+    let depth = if args.deep { Depth::Layers } else { Depth::Content };
+    let absent = if args.sparse { Absent::LeftOut } else { Absent::Damage };
+    let request = VerifyRequest { location, depth, absent, options: context.layout_options() };
+    let report = Text(verify::execute(&context.run, &request)?, absent);
     context.output.print(&report)?;
     match report.0.verdict() {
         None => Ok(()),
@@ -49,10 +55,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
     }
 }
 
-/// The result, as a person reads it.
+/// The result, as a person reads it, and what was allowed.
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Text(VerifyReport);
+struct Text(VerifyReport, #[serde(skip)] Absent);
 
 impl Report for Text {
     fn text(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
@@ -75,7 +81,10 @@ impl Report for Text {
             writeln!(out, "{} {}{more}", style.strong("not whole:"), names.join(", "))?;
         }
         if report.errors().any(|finding| finding.code == Code::BlobMissing) {
-            let hint = "an image that was copied for some platforms only lacks the others; copy what is missing, or verify one image with @DIGEST";
+            let hint = match self.1 {
+                Absent::Damage => "copy what is missing; if the images were copied for some platforms only, allow that with --sparse",
+                Absent::LeftOut => "copy what is missing",
+            };
             writeln!(out, "{} {hint}", style.hint("hint:"))?;
         }
         let warnings = report.findings.iter().filter(|finding| finding.severity == Severity::Warning).count();
@@ -84,7 +93,8 @@ impl Report for Text {
             (all, warnings) if all == warnings => format!("no damage found, {}", count(warnings, "warning")),
             (all, _) => count(all, "finding"),
         };
-        writeln!(out, "{}, {} verified, {}", count(report.blobs, "blob"), bytes::size(report.bytes), style.strong(&outcome))
+        let left_out = if report.left_out > 0 { format!("{} left out, ", count(report.left_out, "manifest")) } else { String::new() };
+        writeln!(out, "{}, {} verified, {left_out}{}", count(report.blobs, "blob"), bytes::size(report.bytes), style.strong(&outcome))
     }
 }
 

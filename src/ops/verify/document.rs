@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{Descriptor, Digest, Kind, Node, limits, links, shape};
 
 use super::graph::Form;
-use super::{Code, Finding, Graph, Outcome, Severity, Verifier, blob, finding};
+use super::{Absent, Code, Finding, Graph, Outcome, Severity, Verifier, blob, finding};
 
 /// A manifest that was read: positions in the graph.
 #[derive(Debug)]
@@ -31,7 +31,8 @@ impl Verifier<'_> {
             let mut next = Vec::new();
             for (position, contents, outcome) in read {
                 self.take(outcome);
-                if let Some(contents) = contents {
+                if let Some(mut contents) = contents {
+                    self.leave_out(position, &mut contents.children);
                     self.follow(position, contents, &mut next, &mut images);
                 }
             }
@@ -78,6 +79,20 @@ impl Verifier<'_> {
         match self.store.read(descriptor, limit) {
             Ok(bytes) => Ok((Some(bytes), Outcome::proved(descriptor))),
             Err(error) => Ok((None, blob::damaged(&self.graph, &[position], error)?)),
+        }
+    }
+
+    /// Takes from the children of an index those that are not there, where that is allowed and others are.
+    fn leave_out(&mut self, parent: usize, children: &mut Vec<Node>) {
+        if self.absent == Absent::Damage || Kind::of(&self.graph.descriptor(parent).media_type) != Kind::Index {
+            return;
+        }
+        // Every other error of looking is found again by reading.
+        let is_there = |child: &Node| !self.store.open(&child.descriptor).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        let (there, absent): (Vec<Node>, Vec<Node>) = children.iter().cloned().partition(is_there);
+        if !there.is_empty() {
+            *children = there;
+            self.left_out.extend(absent.into_iter().map(|child| child.descriptor.digest));
         }
     }
 

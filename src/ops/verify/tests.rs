@@ -95,7 +95,7 @@ impl Bench {
             Selector::Digest(digest) => format!("@{digest}"),
         };
         let location = Location::parse(format!("oci:{}{rest}", self.layout.path().display())).unwrap();
-        VerifyRequest { location, depth, options: Options::default() }
+        VerifyRequest { location, depth, absent: Absent::Damage, options: Options::default() }
     }
 
     fn verify(&self, depth: Depth) -> VerifyReport {
@@ -178,6 +178,7 @@ fn the_report_is_the_agreed_json() {
         "location": format!("oci:{}", bench.layout.path().display()),
         "blobs": 3,
         "bytes": image.config.size + image.manifest.size,
+        "left_out": 0,
         "findings": [{
             "code": "blob-missing",
             "severity": "error",
@@ -220,7 +221,7 @@ fn the_worst_kind_is_the_verdict() {
     let finding = |code, severity| Finding { code, severity, subject: String::new(), chain: Vec::new(), message: String::new() };
     let verdict = |codes: &[Code]| {
         let findings = codes.iter().map(|code| finding(*code, Severity::Error)).chain([finding(Code::BlobMissing, Severity::Warning)]).collect();
-        VerifyReport { location: String::new(), blobs: 0, bytes: 0, damaged: Vec::new(), findings, deep: false }.verdict()
+        VerifyReport { location: String::new(), blobs: 0, bytes: 0, left_out: 0, damaged: Vec::new(), findings, deep: false }.verdict()
     };
     assert_eq!(verdict(&[]), None);
     assert_eq!(verdict(&[Code::UnsupportedDigest]), Some(ErrorKind::Unsupported));

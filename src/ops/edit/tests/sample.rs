@@ -13,7 +13,7 @@ use crate::layer::entry::Xattrs;
 use crate::layer::tar::Reader;
 use crate::layer::{Codec, Entry, EntryKind, builder, decode};
 use crate::ops::edit::{self, AnnotationChange, Changes, EditReport, EditRequest};
-use crate::ops::verify::{self, Depth, VerifyRequest};
+use crate::ops::verify::{self, Absent, Depth, VerifyRequest};
 use crate::spec::{
     Algorithm, Descriptor, DiffId, Document, History, ImageConfig, ImageIndex, ImageManifest, ImageName, MediaType, Platform, Selector, annotation, json,
     limits,
@@ -141,6 +141,7 @@ impl Sample {
         let verify = VerifyRequest {
             location: Location::parse(format!("oci:{}@{}", self.layout.path().display(), report.digest)).expect("a location"),
             depth: Depth::Layers,
+            absent: Absent::Damage,
             options: Options::default(),
         };
         let found = verify::execute(&run(), &verify).expect("verified");

@@ -25,7 +25,7 @@ fn archived(bench: &Bench, scheme: &str) -> (Location, PathBuf) {
 }
 
 fn verified(location: &Location, depth: Depth) -> VerifyReport {
-    execute(&run(), &VerifyRequest { location: location.clone(), depth, options: Options::default() }).unwrap()
+    execute(&run(), &VerifyRequest { location: location.clone(), depth, absent: Absent::Damage, options: Options::default() }).unwrap()
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn archives_are_verified_like_layouts() {
         let only = location(&format!("{archive}:hello:1"));
         assert_eq!(verified(&only, Depth::Content).blobs, report.blobs);
         assert_eq!(
-            execute(&run(), &VerifyRequest { location: location(&format!("{archive}:absent")), depth: Depth::Content, options: Options::default() })
+            execute(&run(), &VerifyRequest { location: location(&format!("{archive}:absent")), ..bench.request(Selector::Only, Depth::Content) })
                 .unwrap_err()
                 .kind(),
             ErrorKind::NotFound

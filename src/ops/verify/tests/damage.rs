@@ -81,6 +81,32 @@ fn lay_37_every_missing_child_of_a_sparse_index_is_found() {
 }
 
 #[test]
+fn lay_37_manifests_that_were_left_out_are_allowed_to_be_missing_on_request_only() {
+    let (bench, index, images) = Bench::with_index();
+    let sparse = || execute(&run(), &VerifyRequest { absent: Absent::LeftOut, ..bench.request(Selector::Only, Depth::Layers) }).unwrap();
+    let whole = bench.deep();
+    assert_eq!((sparse().findings, sparse().left_out), (whole, 0));
+    fs::remove_file(bench.path(&images[0].manifest)).unwrap();
+    expect(bench.deep(), Code::BlobMissing, &images[0].manifest);
+    assert_eq!((sparse().findings, sparse().left_out, sparse().verdict()), (Vec::new(), 1, None));
+    // What an image needs is no such thing, nor what stands there and is something else, nor an index of which nothing is there, nor one that is not.
+    for victim in [&images[1].config, &images[1].layers[0], &images[1].manifest, &index] {
+        let bytes = fs::read(bench.path(victim)).unwrap();
+        fs::remove_file(bench.path(victim)).unwrap();
+        let missing = sparse().findings.into_iter().filter(|finding| finding.code == Code::BlobMissing).map(|finding| finding.subject);
+        let expected = if victim == &images[1].manifest { vec![&images[0].manifest, victim] } else { vec![victim] };
+        assert_eq!(missing.collect::<Vec<_>>(), expected.iter().map(|victim| victim.digest.to_string()).collect::<Vec<_>>());
+        fs::create_dir(bench.path(victim)).unwrap();
+        expect(sparse().findings, Code::NotAFile, victim);
+        fs::remove_dir(bench.path(victim)).unwrap();
+        fs::write(bench.path(victim), bytes).unwrap();
+    }
+    // A name that stands on the manifest itself says that it is wanted.
+    bench.name(&images[0].manifest, "wanted:1");
+    expect(sparse().findings, Code::BlobMissing, &images[0].manifest);
+}
+
+#[test]
 fn lay_39_the_config_must_have_a_diff_id_for_each_layer() {
     for count in [0, 1, 3] {
         let bench = Bench::new();
