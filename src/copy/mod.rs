@@ -3,6 +3,9 @@
 //! A [`CopyPlan`] is decided first, from names and documents alone; carrying it out puts content before the manifests that reference it, manifests before the
 //! indexes that list them, and names last, in one step. Nothing that is only moved is re-serialised, each digest is moved once, and what is there already stays:
 //! a copy that was interrupted goes on where it was when it is run again. The plan's order, and so the bytes of an archive, depends on the images alone.
+//!
+//! Content that two stores cannot share is read, proved and written, into archives and out of them always. The kernel would move it with less work
+//! (`copy_file_range`), but of bytes that nobody has seen nobody knows that they are right.
 
 mod execute;
 mod overlay;

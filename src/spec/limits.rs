@@ -1,6 +1,8 @@
 //! The bounds of what larder reads into memory, each with its reason.
 //!
-//! A size that somebody else wrote never decides how much is allocated; these do.
+//! A size that somebody else wrote never decides how much is allocated; these do. They are no settings: whoever could be talked into raising them for one
+//! image would have none. For the same reason there is no option that follows links in a layout or an archive, and none that carries content whose digest
+//! cannot be computed.
 
 /// A manifest or a nested index: 4 MiB, what registries accept (distribution-spec, "Pushing manifests").
 pub const MANIFEST_BYTES: usize = 4 << 20;
