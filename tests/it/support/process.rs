@@ -37,7 +37,8 @@ pub(crate) fn larder_as_nobody(place: &Path) -> Option<Command> {
     let (binary, home) = (place.join("larder"), place.join("home"));
     if !home.exists() {
         // Where the checkout lies, other users may see nothing.
-        std::fs::copy(env!("CARGO_BIN_EXE_larder"), &binary).expect("a copy of the binary");
+        // Not by this process: what another thread starts meanwhile would have the file open for a moment, and nobody can run what can be written to.
+        Command::new("cp").arg(env!("CARGO_BIN_EXE_larder")).arg(&binary).succeeds();
         std::fs::create_dir(&home).expect("writable");
         std::os::unix::fs::chown(&home, Some(NOBODY), Some(NOBODY)).expect("root may");
     }
