@@ -7,6 +7,8 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::bundle::oci;
+use crate::support::forge::{Forge, INDEX};
 use crate::support::image::{blob_path, json, manifest_of, ran, read_index, succeeded};
 use crate::support::process::{Runs as _, checkout, temp};
 use crate::support::sound::assert_layout_is_sound;
@@ -94,6 +96,29 @@ fn a_platform_alone_is_an_index_of_its_own_and_a_sparse_copy_keeps_the_digest() 
     let absent = ran(&["copy", "--platform", "linux/s390x", "--format", "json", &at(&temp, "from:1.4.2"), &at(&temp, "none")]);
     assert_eq!((absent.code, absent.error()["hint"].as_str()), (Some(4), Some("it has linux/amd64, linux/arm64, linux/arm/v7")));
     assert!(!temp.path().join("none").exists());
+}
+
+#[test]
+fn an_index_of_fewer_platforms_keeps_all_else_that_it_says() {
+    let (forge, image) = Forge::with_image();
+    let entry = |architecture: &str| {
+        let mut entry = image.manifest.clone();
+        entry["platform"] = serde_json::json!({"os": "linux", "architecture": architecture});
+        entry
+    };
+    let [amd64, arm64] = ["amd64", "arm64"].map(entry);
+    let mut index = serde_json::json!({
+        "schemaVersion": 2, "mediaType": INDEX, "artifactType": "application/vnd.example.set", "annotations": {"a": "b"},
+        "subject": image.manifest, "manifests": [amd64, arm64],
+    });
+    forge.enter("set", &forge.document(INDEX, &index));
+    let temp = temp();
+    let report = json(&["copy", "--platform", "linux/amd64", &oci(forge.path(), "set"), &at(&temp, "to:set")]);
+    assert_eq!(report["rewritten"].as_array().map(Vec::len), Some(1));
+    let written = std::fs::read(blob_path(&temp.path().join("to"), &report["rewritten"][0]["to"])).expect("there");
+    index["manifests"] = serde_json::json!([amd64]);
+    index["annotations"]["larder.filtered-from"] = report["rewritten"][0]["from"].clone();
+    assert_eq!(serde_json::from_slice::<Value>(&written).expect("JSON"), index);
 }
 
 #[test]

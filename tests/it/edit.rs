@@ -6,11 +6,16 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::bundle::oci;
+use crate::support::everything;
 use crate::support::image::{Ran, config_of, layer_entries, manifest_of, ran, read_index};
+use crate::support::layers::{image, location};
 use crate::support::process::{Runs as _, checkout, larder, temp};
 use crate::support::sound::assert_layout_is_sound;
 use crate::support::storage::Storage;
+use crate::support::tape::file;
 use crate::support::tools::tool;
+use crate::support::tree;
 
 /// A layout with the sample under its two names.
 struct Hello {
@@ -223,6 +228,32 @@ fn layers_are_added_for_each_platform_and_dropped_again() {
     let history = config_of(&hello.path(), &manifest_of(&hello.path(), "more", "arm64"))["history"].clone();
     assert_eq!(history[2], json!({"created": "1970-01-01T00:00:00Z", "created_by": format!("larder edit: drop layer {added}"), "empty_layer": true}));
     assert_eq!(hello.digest("1.4.2"), before.0);
+}
+
+#[test]
+fn trees_and_archives_become_layers_as_they_are() {
+    let (Some((source, tree)), Some(tar)) = (everything::made(&[everything::MAKE]), tool("tar")) else { return };
+    let home = temp();
+    let archive = home.path().join("tree.tar");
+    let mut pack = Command::new(tar);
+    pack.args(["--format=posix", "--xattrs", "--xattrs-include=*", "-C"]).arg(source.path()).arg("-cf").arg(&archive).arg(".").succeeds();
+    let forge = image(&[vec![file("below", "below")]]);
+    let below = manifest_of(forge.path(), "image", "amd64")["layers"].clone();
+    for (flag, from) in [("--rootfs", source.path()), ("--tar", archive.as_path())] {
+        let (name, flags) = (&flag[2..], [flag, from.to_str().expect("UTF-8")]);
+        // Later than every file, so that each keeps its time.
+        let epoch = "9000000000";
+        larder().env("SOURCE_DATE_EPOCH", epoch).args(["edit", "--quiet", &location(&forge), "-t", name]).args(flags).succeeds();
+        assert_layout_is_sound(forge.path());
+        succeeded(&["verify", "--deep", "--quiet", &oci(forge.path(), name)]);
+        let manifest = manifest_of(forge.path(), name, "amd64");
+        assert_eq!((manifest["layers"].as_array().map(Vec::len), &manifest["layers"][0]), (Some(2), &below[0]), "{flag}");
+        let rootfs = home.path().join(name);
+        larder().args(["unpack", "--strict", "--quiet", &oci(forge.path(), name)]).arg(&rootfs).succeeds();
+        let mut unpacked = tree::read(&rootfs);
+        assert!(unpacked.remove(Path::new("below")).is_some(), "{flag}");
+        tree::assert_same(&unpacked, &tree);
+    }
 }
 
 #[test]
