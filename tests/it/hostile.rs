@@ -179,6 +179,11 @@ fn tar_60_what_takes_the_place_of_what_is_inside() {
     let cases: &[(&str, Vec<Vec<Record>>, Outcome)] = &[
         ("SymlinkParentDirectory", vec![lower(&[link("..", "/etc/")])], Refused(3)),
         ("SymlinkParentRelative", vec![lower(&[link("localetc/sub/..", "/etc/")])], Refused(3)),
+        (
+            "SymlinkSlashEnded",
+            vec![lower(&[dir("localetc/"), hardlink("/localetc/localpasswd", "/etc/passwd")])],
+            Files(&[("localetc/localpasswd", "inside"), ("etc/passwd", "inside")]),
+        ),
         ("WhiteoutRelativePath", vec![etc(), vec![file("dne/../.wh.etc", "")]], Refused(3)),
         ("HardlinkRelativeLong", vec![lower(&[link("localetc", "../../../../../../../etc"), hardlink("l", "/localetc/passwd")])], Files(&[("l", "inside")])),
         // What the link leads through is not there, to the kernel neither.

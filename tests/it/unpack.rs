@@ -158,6 +158,19 @@ fn tar_19_and_20_only_what_is_absent_or_empty_is_unpacked_to() {
     assert_eq!(unpack(&forge, &at("new"), &[]).code, Some(5), "it is there now");
 }
 
+/// Names that other file systems would take for each other: by their case, and by how a letter is composed.
+#[test]
+fn tar_50_names_that_are_alike_are_as_many_files() {
+    let names = ["A", "a", "\u{e9}", "e\u{301}", "\u{212b}", "\u{c5}"];
+    let forge = image(&[names.map(|name| file(name, name)).to_vec()]);
+    let (_home, target) = place();
+    report(&["unpack", &location(&forge), target.to_str().expect("UTF-8")]);
+    for name in names {
+        assert_eq!(fs::read_to_string(target.join(name)).expect("there"), name);
+    }
+    assert_eq!(fs::read_dir(&target).expect("there").count(), names.len());
+}
+
 #[test]
 fn tar_20_a_mount_point_is_a_conflict_and_what_is_below_is_not() {
     let Some(mount) = Mount::memory("size=1M") else { return };

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use serde_json::{Value, json};
 
 use crate::support::context::{self, oci};
@@ -14,6 +14,7 @@ use crate::support::forge::{CONFIG, Forge, GZIP_LAYER, INDEX, Image, LAYER, MANI
 use crate::support::image::{Ran, blob_path, ran};
 use crate::support::process::{larder, larder_as_nobody, output_within, temp};
 use crate::support::snapshot::{assert_same, snapshot};
+use crate::support::tools::root;
 
 /// Time enough for any layout here, and little for one that waits.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -138,6 +139,31 @@ fn lay_32_to_36_and_57_to_60_damaged_content_has_a_code_for_each_sort_and_blocks
             assert_eq!((chain.first(), report["findings"][0]["severity"].as_str()), (Some(&json!("image")), Some("error")));
             expect(forge.path(), &["--deep"], 3, &one(code, digest(victim)));
         }
+    }
+}
+
+#[test]
+fn lay_60_a_device_is_read_by_nobody() {
+    if !root() {
+        return;
+    }
+    // Neither has an end.
+    for (kind, major, minor) in [(FileType::CharacterDevice, 1, 5), (FileType::BlockDevice, 7, 0)] {
+        let device = |place: &Path| mknodat(CWD, place, kind, Mode::RUSR, makedev(major, minor)).expect("made");
+        let (forge, image) = Forge::with_image();
+        let home = temp();
+        replace(&blob_path(forge.path(), &image.layer["digest"]), device);
+        for flags in [&[][..], &["--deep"]] {
+            expect(forge.path(), flags, 3, &one("not-a-file", digest(&image.layer)));
+        }
+        let mut copy = larder();
+        copy.args(["copy", "--all-names", &oci(forge.path()), &oci(&home.path().join("copy"))]);
+        assert_eq!(output_within(LIMIT, &mut copy).status.code(), Some(3));
+        let (forge, image) = Forge::with_image();
+        let index = forge.path().join("index.json");
+        fs::remove_file(&index).expect("there");
+        device(&index);
+        expect(forge.path(), &[], 3, &[one("not-a-file", "index.json"), one("nameless", digest(&image.manifest))].concat());
     }
 }
 
@@ -287,11 +313,20 @@ fn lay_71_what_cannot_be_read_is_not_called_damage() {
     let home = temp();
     let Some(mut nobody) = larder_as_nobody(home.path()) else { return };
     let (forge, image) = Forge::with_image();
+    nobody.args(["verify", "--format", "json"]).arg(oci(forge.path()));
+    let permit = |place: &Path, mode| fs::set_permissions(place, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("own file");
     let blob = blob_path(forge.path(), &image.layer["digest"]);
-    fs::set_permissions(blob, std::os::unix::fs::PermissionsExt::from_mode(0o0)).expect("own file");
-    let ran = Ran::from(nobody.args(["verify", "--format", "json"]).arg(oci(forge.path())).output().expect("setpriv starts"));
-    assert_eq!((ran.code, &ran.json()["findings"][0]["code"]), (Some(1), &json!("io")), "{ran:?}");
-    assert_eq!(ran.error()["code"], "io");
+    // A directory whose names can be read and nothing else.
+    for (place, mode, there) in [(&*blob, 0o0, 0o644), (blob.parent().expect("a directory"), 0o744, 0o755), (&forge.path().join("blobs"), 0o744, 0o755)] {
+        permit(place, mode);
+        let ran = Ran::from(nobody.output().expect("setpriv starts"));
+        assert_eq!((ran.code, &ran.json()["findings"][0]["code"]), (Some(1), &json!("io")), "{place:?}: {ran:?}");
+        assert_eq!(ran.error()["code"], "io");
+        permit(place, there);
+    }
+    permit(forge.path(), 0o744);
+    let ran = Ran::from(nobody.output().expect("setpriv starts"));
+    assert_eq!((ran.code, ran.stdout.as_str(), &ran.error()["code"]), (Some(1), "", &json!("io")), "{ran:?}");
 }
 
 #[test]
