@@ -1,6 +1,7 @@
 //! Other tools read what larder writes, and larder reads what they write.
 
 mod archives;
+mod daemons;
 mod ours;
 mod rich;
 mod theirs;

@@ -8,6 +8,7 @@ pub(crate) mod authority;
 pub(crate) mod bomb;
 pub(crate) mod bundle;
 pub(crate) mod context;
+pub(crate) mod daemon;
 #[cfg(feature = "sync")]
 pub(crate) mod desk;
 pub(crate) mod dockerfile;
