@@ -10,40 +10,12 @@ use crate::support::bundle::oci as oci_name;
 use crate::support::context::{self, oci};
 use crate::support::forge::{Forge, GZIP_LAYER, sha256};
 use crate::support::layers::{image, location};
+use crate::support::memory::{peak, peak_unseen};
 use crate::support::process::{Runs as _, larder, temp};
 use crate::support::readme;
 use crate::support::sound::assert_layout_is_sound;
 use crate::support::tape::{self, Record, dir, file};
 use crate::support::tools::{skip, tool};
-
-/// Runs its arguments and writes the largest size that the process had in memory, in KiB, behind what that wrote to stdout.
-const MEASURE: &str = r#"
-import os, sys
-process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
-_, status, usage = os.wait4(process, 0)
-print(usage.ru_maxrss)
-sys.exit(os.waitstatus_to_exitcode(status))
-"#;
-
-/// Runs larder with these arguments, which succeeds, and returns its peak memory in MiB.
-#[track_caller]
-fn peak(arguments: &[&str]) -> u64 {
-    measured(&[&[env!("CARGO_BIN_EXE_larder")], arguments].concat())
-}
-
-/// The same for a run whose result is too much to keep, and which ends with this exit code.
-#[track_caller]
-fn peak_unseen(exit: i32, arguments: &[&str]) -> u64 {
-    const UNSEEN: &str = r#"exit=$1; shift; "$@" >/dev/null; test $? = "$exit""#;
-    measured(&[&["/bin/sh", "-c", UNSEEN, "sh", &exit.to_string(), env!("CARGO_BIN_EXE_larder")], arguments].concat())
-}
-
-/// The most memory that a program, which succeeds, or one of those that it ran had, in MiB.
-#[track_caller]
-fn measured(words: &[&str]) -> u64 {
-    let told = Command::new("python3").args(["-c", MEASURE]).args(words).env("HOME", temp().path()).succeeds();
-    told.lines().last().and_then(|line| line.parse::<u64>().ok()).expect("a number of KiB") / 1024
-}
 
 #[test]
 fn lay_21_a_build_of_a_large_file_takes_little_memory_with_any_number_of_jobs() {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sha2::Digest as _;
 use tempfile::TempDir;
 
+use super::mount::Mount;
 use super::process::temp;
 
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -27,7 +28,15 @@ pub(crate) struct Forge {
 impl Forge {
     /// A layout without images.
     pub(crate) fn new() -> Forge {
-        let home = temp();
+        Forge::inside(temp())
+    }
+
+    /// The same on a file system of a test's own.
+    pub(crate) fn on(mount: &Mount) -> Forge {
+        Forge::inside(tempfile::tempdir_in(mount.path()).expect("a temporary directory"))
+    }
+
+    fn inside(home: TempDir) -> Forge {
         let forge = Forge { layout: home.path().join("layout"), _home: home };
         for directory in ["", "blobs", "blobs/sha256"] {
             fs::create_dir(forge.layout.join(directory)).expect("writable");

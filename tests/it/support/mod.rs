@@ -19,7 +19,9 @@ pub(crate) mod http;
 pub(crate) mod image;
 #[cfg(feature = "sync")]
 pub(crate) mod image_set;
+pub(crate) mod large;
 pub(crate) mod layers;
+pub(crate) mod memory;
 pub(crate) mod mount;
 pub(crate) mod process;
 pub(crate) mod readme;
