@@ -13,6 +13,7 @@ use super::files::{self, Files};
 use super::key::Key;
 use super::listing::Listing;
 use super::plan::{Plan, StageBase};
+use super::queue::Queue;
 #[cfg(feature = "run")]
 use super::run::Workshop;
 use super::spec::DockerfileSpec;
@@ -20,7 +21,7 @@ use super::stage;
 use crate::build::cache::Cache;
 use crate::build::execute::BuiltLayer;
 use crate::error::{ErrorKind, Result};
-use crate::exec::{Duty, Once, Promise, Run};
+use crate::exec::{Once, Promise, Run};
 use crate::layer::tree::Tree;
 use crate::layer::{Codec, Reuse};
 use crate::spec::config::{History, ImageConfig};
@@ -114,16 +115,19 @@ pub fn execute(engine: &Engine<'_>) -> Result<Built> {
         #[cfg(feature = "run")]
         workshop: Workshop::default(),
     };
-    // A stage waits only for stages before it, and those are begun before it.
-    let work = duties.into_iter().enumerate().collect();
-    let done = run.pool.concurrently(work, |(position, duty): (usize, Duty<StageDone>)| {
+    let queue = Queue::new(stages.iter().map(|stage| stage.needs().collect()).zip(duties));
+    let done = run.pool.concurrently(vec![(); stages.len()], |()| {
+        let Some((position, duty)) = queue.next() else { return Ok(None) };
         let stage = run.cancel.check().and_then(|()| stage::build(engine, &shared, position)).map(|stage| duty.keep(stage));
         if stage.is_err() {
             run.cancel.cancel();
         }
-        Ok(stage)
+        queue.finish(position);
+        Ok(Some((position, stage)))
     })?;
-    let done = all(done)?;
+    let mut done: Vec<_> = done.into_iter().flatten().collect();
+    done.sort_unstable_by_key(|(position, _)| *position);
+    let done = all(done.into_iter().map(|(_, stage)| stage).collect())?;
     let images = engine.plan.targets.iter().map(|target| image(engine, *target, &done[*target])).collect();
     if let Some(cache) = engine.cache {
         cache.trim();

@@ -28,6 +28,7 @@ mod owner;
 pub mod parse;
 mod pattern;
 pub mod plan;
+mod queue;
 #[cfg(feature = "run")]
 mod run;
 pub mod spec;

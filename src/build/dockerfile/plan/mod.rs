@@ -65,6 +65,15 @@ pub struct StagePlan {
     pub history: Vec<HistoryPlan>,
 }
 
+impl StagePlan {
+    /// The stages of the plan that it begins with, copies from or mounts.
+    pub fn needs(&self) -> impl Iterator<Item = usize> {
+        let base = if let StageBase::Stage(base) = self.base { Some(base) } else { None };
+        let sources = self.steps.iter().flat_map(|step| step.action.sources());
+        base.into_iter().chain(sources.filter_map(|source| if let SourceId::Stage(stage) = source { Some(*stage) } else { None }))
+    }
+}
+
 /// What a stage begins with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StageBase {
@@ -112,6 +121,17 @@ pub enum Action {
         /// Whom it belongs to; empty for root.
         user: String,
     },
+}
+
+impl Action {
+    /// Where it takes files from.
+    fn sources(&self) -> Vec<&SourceId> {
+        match self {
+            Action::Copy(copy) => vec![&copy.from],
+            Action::Run(run) => run.mounts.iter().filter_map(|mount| mount.what.source()).collect(),
+            Action::Directory { .. } => Vec::new(),
+        }
+    }
 }
 
 /// Where files are copied from.

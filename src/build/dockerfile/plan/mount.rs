@@ -37,6 +37,17 @@ pub enum MountedPlan {
     Socket(SocketPlan),
 }
 
+impl MountedPlan {
+    /// Where it takes files from, if it takes any.
+    pub(super) fn source(&self) -> Option<&SourceId> {
+        match self {
+            MountedPlan::Bind(bind) => Some(&bind.from),
+            MountedPlan::Cache(cache) => cache.begin.as_ref().map(|(from, _)| from),
+            MountedPlan::Memory { .. } | MountedPlan::Secret(_) | MountedPlan::Socket(_) => None,
+        }
+    }
+}
+
 /// A file or directory of a context or a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindPlan {
