@@ -30,8 +30,8 @@ impl Patience {
         Patience { timeout, waited: Duration::ZERO, cancel }
     }
 
-    /// Sleeps a little longer than the last time. Fails with kind `conflict` when the time is over.
-    fn wait(&mut self, path: &Path) -> Result<()> {
+    /// Sleeps a little longer than the last time, because of a lock at `path`. Fails with kind `conflict` when the time is over.
+    pub fn wait(&mut self, path: &Path) -> Result<()> {
         const SHORTEST: Duration = Duration::from_millis(1);
         const LONGEST: Duration = Duration::from_millis(50);
         self.cancel.check()?;

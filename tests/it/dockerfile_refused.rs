@@ -13,7 +13,7 @@ use crate::support::image::Ran;
 use crate::support::process::{Runs as _, larder, output_within};
 
 /// What stands outside of every context, and must never be in an image.
-const OUTSIDE: &str = "nobody else's business";
+pub(crate) const OUTSIDE: &str = "nobody else's business";
 
 /// The message of an error, and its causes.
 fn told(error: &Value) -> String {
@@ -77,6 +77,12 @@ fn what_is_no_text_is_refused_without_waiting() {
 /// A context beside a file and a directory that are none of its business, with links to them of all kinds.
 fn beside_others(dockerfile: &str) -> Kitchen {
     let kitchen = Kitchen::new(dockerfile);
+    surround(&kitchen);
+    kitchen
+}
+
+/// Puts them beside a context, and the links into it.
+pub(crate) fn surround(kitchen: &Kitchen) {
     fs::create_dir(kitchen.path("other")).expect("writable");
     fs::write(kitchen.path("other/file"), OUTSIDE).expect("writable");
     let other = kitchen.path("other");
@@ -89,12 +95,11 @@ fn beside_others(dockerfile: &str) -> Kitchen {
     kitchen.link("fd", "/proc/self/fd/3");
     kitchen.link("self", "..");
     kitchen.file("mine", "mine");
-    kitchen
 }
 
 /// That no byte of [`OUTSIDE`] is in the image, whatever came of the build.
 #[track_caller]
-fn nothing_came_in(kitchen: &Kitchen, ran: &Ran) {
+pub(crate) fn nothing_came_in(kitchen: &Kitchen, ran: &Ran) {
     match ran.code {
         Some(0) => assert!(!kitchen.built("amd64").holds(OUTSIDE)),
         code => assert!(matches!(code, Some(2..=4)) && !ran.stderr.contains(OUTSIDE) && !ran.stderr.contains("has no flag"), "{ran:?}"),

@@ -34,6 +34,7 @@ mod dockerfile_debian;
 mod dockerfile_disks;
 mod dockerfile_ends;
 mod dockerfile_hostile;
+mod dockerfile_mounts;
 mod dockerfile_refused;
 mod dockerfile_run;
 #[cfg(feature = "run")]

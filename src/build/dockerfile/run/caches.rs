@@ -26,15 +26,10 @@ const COPIES: usize = 1000;
 /// A cache that is in use.
 pub(super) struct Held {
     path: PathBuf,
-    _lock: Option<Lock>,
+    _lock: Lock,
 }
 
 impl Held {
-    /// One that nobody else knows.
-    pub(super) fn unlocked(path: PathBuf) -> Held {
-        Held { path, _lock: None }
-    }
-
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -56,16 +51,17 @@ pub(super) fn take(run: &Run, all: &Path, plan: &CachePlan, begin: impl Fn(&Path
             continue;
         }
         if !all.join(&name).is_dir() {
-            // One of those who come first makes it.
-            let alone = Lock::exclusive(lock.file().try_clone().at("open", all)?, all, &mut patience)?;
-            if alone.is_of(&dir, Path::new(&lock_name(&name)))? {
-                make(&dir, &name, plan, &begin)?;
+            // One of those who come first makes it. The others look again: whoever made it may share it by then, and who shares it may not wait to have it alone.
+            match Lock::try_exclusive(lock.file().try_clone().at("open", all)?, all)? {
+                Some(alone) if alone.is_of(&dir, Path::new(&lock_name(&name)))? => make(&dir, &name, plan, &begin)?,
+                Some(_) => {}
+                None => patience.wait(all)?,
             }
             continue;
         }
         // The time of the last use. Where it cannot be set, the cache only looks older.
         let _ = lock.file().set_modified((run.clock.0)());
-        return Ok(Held { path: all.join(name), _lock: Some(lock) });
+        return Ok(Held { path: all.join(name), _lock: lock });
     }
 }
 
@@ -128,7 +124,7 @@ fn make(dir: &Dir, name: &str, plan: &CachePlan, begin: impl Fn(&PathBuf) -> Res
 }
 
 /// Gives a directory its permissions, user and group.
-pub(super) fn describe(path: &Path, (mode, uid, gid): (u32, u32, u32)) -> Result<()> {
+fn describe(path: &Path, (mode, uid, gid): (u32, u32, u32)) -> Result<()> {
     chown(path, Some(uid), Some(gid)).at("set the owner of", path).map_err(|error| match uid.max(gid) {
         0 => error,
         // In a user namespace there are only those that it has numbers for.

@@ -64,6 +64,11 @@ impl<'a> Mounted<'a> {
         let find = |mount: &'a MountPlan| {
             let source = match &mount.what {
                 MountedPlan::Bind(bind) => source(engine, shared, &bind.from, &bind.source)?,
+                MountedPlan::Cache(CachePlan { begin: Some((from, _)), .. }) => {
+                    // Whoever waits for a stage must not have locked a cache by then: the stage may wait for that.
+                    From::open(engine, shared, from)?;
+                    Source::None
+                }
                 MountedPlan::Cache(_) | MountedPlan::Memory { .. } | MountedPlan::Secret(_) | MountedPlan::Socket(_) => Source::None,
             };
             Ok(Found { plan: mount, source })
@@ -219,15 +224,10 @@ fn take(engine: &Engine<'_>, shared: &Shared, workspace: &Workspace, cache: &Cac
     };
     match engine.cache {
         Some(known) => caches::take(engine.run, &known.mounts(), cache, begin),
+        // They live as long as the build, and are shared in it in the same way.
         None => {
-            let make = || {
-                let directory = workspace.directory()?;
-                begin(&directory)?;
-                caches::describe(&directory, cache.attributes)?;
-                Ok(directory)
-            };
-            let directory = shared.workshop.directories.get(format!("cache {}", cache.id), make)?;
-            Ok(Held::unlocked((*directory).clone()))
+            let all = shared.workshop.directories.get("caches".to_owned(), || workspace.directory())?;
+            caches::take(engine.run, &all, cache, begin)
         }
     }
 }
