@@ -130,3 +130,43 @@ fn what_is_excluded_and_taken_back_goes_through_no_link_of_the_stage() {
     let image = kitchen.image(&["--base", &kitchen.bases()]);
     assert_eq!(image.layer(image.layers().len() - 1), ["other/", "other/link/", "other/link/passwd"]);
 }
+
+#[test]
+fn destinations_end_at_the_root_of_the_image() {
+    let kitchen = Kitchen::new(
+        "FROM scratch\nCOPY mine ../../../one\nCOPY mine /a/../../../two\nWORKDIR ../../w\nCOPY mine dir ../../../three/\nADD t.tar ../../../../four/\n\
+        COPY <<EOF ../five\ntext\nEOF\nCOPY --link mine ../six/../../seven\nCOPY --parents dir/./deep/f ../../eight/\nWORKDIR /../../../ninth/..\nCOPY mine ..\n",
+    );
+    kitchen.file("mine", "mine");
+    kitchen.file("dir/deep/f", "f");
+    kitchen.file("t.tar", crate::support::forge::tar(&[("in", b"inside")]));
+    let names = |at: &std::path::Path| {
+        let mut names: Vec<_> = std::fs::read_dir(at).expect("listed").map(|entry| entry.expect("an entry").file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names(&kitchen.context());
+    let image = kitchen.image(&[]);
+    let paths: Vec<String> = image.entries().into_keys().collect();
+    assert_eq!(
+        paths,
+        [
+            "eight",
+            "eight/deep",
+            "eight/deep/f",
+            "five",
+            "four",
+            "four/in",
+            "mine",
+            "one",
+            "seven",
+            "three",
+            "three/deep",
+            "three/deep/f",
+            "three/mine",
+            "two",
+            "w"
+        ]
+    );
+    assert_eq!((names(&kitchen.context()), names(&kitchen.path(""))), (before, ["cache", "context", "out"].map(Into::into).to_vec()));
+}

@@ -27,6 +27,7 @@ mod devices;
 mod diff;
 mod dockerfile;
 mod dockerfile_cache;
+mod dockerfile_call;
 mod dockerfile_configs;
 mod dockerfile_copied;
 #[cfg(feature = "sync")]

@@ -180,7 +180,7 @@ RUN rm -rf /w /x
             AGENT,
             "FROM localhost/base:1
 RUN --mount=type=ssh,id=agent,required=true test -S $SSH_AUTH_SOCK && echo usual >/seen
-RUN --mount=type=ssh,id=agent,target=/agent,mode=0660,uid=1001,gid=50 test -S /agent && echo own >>/seen
+RUN --mount=type=ssh,id=agent,target=/agent,mode=0660,uid=1001,gid=50 test -S /agent && stat -c '%a %u %g' /agent >>/seen
 RUN --mount=type=ssh,id=agent,dst=/agent test -S /agent && echo dst >>/seen
 RUN --mount=type=ssh,id=agent,destination=/agent test -S /agent && echo destination >>/seen
 RUN rm -rf /agent
