@@ -35,6 +35,11 @@ fn bases_come_from_several_layouts_and_from_one_image_of_a_layout() {
     // One image of a layout is that one and no other.
     let error = kitchen.refused(4, &["--base", &first]);
     assert!(error["message"].as_str().is_some_and(|message| message.contains("Dockerfile:2:6: there is no image `two:1`")), "{error}");
+    // Contexts as buildx writes them.
+    kitchen.file("Dockerfile", "FROM first\nCOPY --from=second /f /second\n");
+    let layout = format!("second={}:two:1", second.replace("oci:", "oci-layout://"));
+    let image = kitchen.image(&["--base", &second, "--build-context", "first=docker-image://one:1", "--build-context", &layout]);
+    assert_eq!((image.read("f"), image.read("second")), ("one".into(), "two".into()));
 }
 
 #[test]

@@ -168,5 +168,6 @@ fn destinations_end_at_the_root_of_the_image() {
             "w"
         ]
     );
+    assert_eq!(image.config["config"]["WorkingDir"], "/");
     assert_eq!((names(&kitchen.context()), names(&kitchen.path(""))), (before, ["cache", "context", "out"].map(Into::into).to_vec()));
 }

@@ -191,6 +191,48 @@ fn steps_of_root_and_users_get_signals_in_every_runtime() {
     }
 }
 
+/// What a user namespace made belongs to numbers that are not the user's, and goes all the same.
+#[test]
+fn cra_23_what_a_build_of_a_user_that_was_killed_left_is_swept_by_the_next() {
+    let (home, text) =
+        (Home::new(), "FROM shell:1\nUSER app\nRUN mkdir /tmp/d && touch /tmp/d/f && chmod 700 /tmp/d; setsid sleep 986 & echo began; sleep 986\n");
+    let (Some(kitchen), Some(_), Some(_)) = (Kitchen::with_shell(text), tool("newuidmap"), tool("runc")) else { return };
+    let build = || {
+        let mut command = home.as_nobody()?;
+        command.arg(home.at("larder")).arg("build").arg(kitchen.context()).args(["--base", &kitchen.bases(), "--platform", "linux/amd64", "-t", "app:1"]);
+        command.args(["--progress", "plain", "-o", &oci(&home.own().join("out"))]);
+        Some(command)
+    };
+    let Some(mut command) = build() else { return };
+    let log = kitchen.path("log");
+    let told = || fs::read_to_string(&log).expect("readable");
+    let mut larder = Companion::start_logging(&mut command, &fs::File::create(&log).expect("writable"));
+    let has_begun = || told().lines().any(|line| line.ends_with(" began"));
+    larder.wait_until("the step began, or it ended", |_| has_begun() || told().contains("cannot make a user namespace"));
+    if !has_begun() {
+        return skip(&format!("this machine lets no ordinary user make a user namespace: {}", told()));
+    }
+    larder.signal(Signal::KILL);
+    larder.wait().expect("it is ours");
+    let sleeping = || {
+        let processes = fs::read_dir("/proc").expect("readable").flatten();
+        processes.filter(|entry| fs::read(entry.path().join("cmdline")).is_ok_and(|line| line.starts_with(b"sleep\x00986"))).count()
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while sleeping() > 0 {
+        assert!(Instant::now() < deadline, "{} processes go on", sleeping());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let left = || {
+        let entries = fs::read_dir(home.own().join(".cache/larder/v1")).expect("the cache").map(|entry| entry.expect("an entry").file_name().into_string());
+        entries.filter(|name| name.as_ref().is_ok_and(|name| name.starts_with(".larder"))).count()
+    };
+    assert_eq!(left(), 1, "files are what is left");
+    kitchen.file("Dockerfile", "FROM shell:1\nUSER app\nRUN id -u >/tmp/again\n");
+    build().expect("as before").succeeds();
+    assert_eq!((Image::of(&home.own().join("out"), "1", "amd64").read("tmp/again"), left()), ("1000\n".into(), 0));
+}
+
 #[test]
 fn where_no_user_namespace_can_be_made_the_way_out_is_told() {
     let (Some(kitchen), Some(unshare)) = (Kitchen::with_shell("FROM shell:1\nRUN true\n"), tool("unshare")) else { return };
