@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::bundle::oci;
 use crate::support::forge::Forge;
-use crate::support::large;
+use crate::support::large::Large;
 use crate::support::memory::{measured, peak_unseen};
 use crate::support::mount::Mount;
 use crate::support::process::temp;
@@ -23,7 +23,7 @@ fn room() -> Option<Mount> {
 #[test]
 fn archives_of_a_large_image_are_made_and_read_in_little_memory_and_no_more_disk_than_their_output() {
     let (Some(nothing), forge) = (Mount::memory("size=64k"), Forge::new()) else { return };
-    large::image(&forge, CONTENT);
+    Large::new(CONTENT).store(&forge);
     let image = oci(forge.path(), "large");
     // No help from the directory for temporary files.
     let elsewhere = format!("TMPDIR={}", nothing.path().display());
@@ -49,7 +49,7 @@ fn archives_of_a_large_image_are_made_and_read_in_little_memory_and_no_more_disk
 #[test]
 fn a_large_image_is_unpacked_in_little_memory() {
     let (forge, home) = (Forge::new(), temp());
-    large::image(&forge, CONTENT);
+    Large::new(CONTENT).store(&forge);
     let target = home.path().join("rootfs");
     let used = peak_unseen(0, &["unpack", "--quiet", &oci(forge.path(), "large"), target.to_str().expect("UTF-8")]);
     assert!(used < MOST, "{used} MiB");

@@ -8,8 +8,8 @@ use rustix::fs::FallocateFlags;
 
 use crate::support::bundle::oci;
 use crate::support::forge::Forge;
-use crate::support::image::{blob_path, json};
-use crate::support::large::{self, END};
+use crate::support::image::json;
+use crate::support::large::{END, Large};
 use crate::support::mount::Mount;
 
 /// The bytes of all blocks that are in use where this is.
@@ -26,12 +26,12 @@ fn several_gib_on_one_file_system_move_no_data() {
     // It has no room for a second layer.
     const DISK: u64 = 4 << 30;
     const DOCUMENTS: u64 = 8 << 20;
+    let large = Large::new(CONTENT);
     for (kind, how) in [("ext4", "linked"), ("btrfs", "reflinked"), ("xfs", "reflinked")] {
         let Some(mount) = Mount::disk(kind, DISK) else { continue };
         let forge = Forge::on(&mount);
-        let layer = large::image(&forge, CONTENT);
-        let size = layer["size"].as_u64().expect("a number");
-        let from = blob_path(forge.path(), &layer["digest"]);
+        let from = large.store(&forge);
+        let size = large.size;
         let file = File::options().write(true).open(&from).expect("there");
         rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, size).expect("room for one");
         let before = used(&mount.path());
@@ -43,11 +43,13 @@ fn several_gib_on_one_file_system_move_no_data() {
         assert!(content["copied"]["bytes"].as_u64().is_some_and(|bytes| bytes < 4096), "{kind}: {report:#}");
         let after = used(&mount.path());
         assert!(after < before + DOCUMENTS, "{kind}: {before} bytes are in use before, and {after} after");
-        let to = blob_path(&copy, &layer["digest"]);
-        let (from, to) = (fs::metadata(&from).expect("there"), (fs::metadata(&to).expect("there"), File::open(&to).expect("there")));
-        assert_eq!((from.ino() == to.0.ino(), to.0.len()), (how == "linked", size), "{kind}");
+        let to = copy.join(from.strip_prefix(forge.path()).expect("inside"));
+        let inode = |path| fs::metadata(path).expect("there").ino();
+        assert_eq!(inode(&from) == inode(&to), how == "linked", "{kind}");
+        let copied = File::open(to).expect("there");
+        assert_eq!(copied.metadata().expect("there").len(), size, "{kind}");
         let mut end = [0; END.len()];
-        to.1.read_exact_at(&mut end, 512 + CONTENT - END.len() as u64).expect("as long");
+        copied.read_exact_at(&mut end, 512 + CONTENT - END.len() as u64).expect("as long");
         assert_eq!(end, END, "{kind}");
     }
 }

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use super::process::{Companion, output_within, temp};
-use super::tools::{root, skip, tool};
+use super::tools::{daemons, root, skip, tool};
 
 /// More than any of them takes for anything here.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -26,7 +26,7 @@ impl Daemon {
     /// containerd, with `ctr`. `None` after saying that the test is skipped.
     #[track_caller]
     pub(crate) fn containerd() -> Option<Daemon> {
-        let (program, client, home) = (tool("containerd")?, tool("ctr")?, temp());
+        let (programs, home) = (daemons()?, temp());
         let (place, socket, settings) = (home.path().display(), home.path().join("socket"), home.path().join("config.toml"));
         let told = format!(
             "version = 2\nroot = \"{place}/root\"\nstate = \"{place}/state\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
@@ -34,14 +34,14 @@ impl Daemon {
             socket.display()
         );
         fs::write(&settings, told).expect("writable");
-        let client = vec![client, "--address".into(), socket];
-        Daemon::start(&program, &["--config".as_ref(), &settings], home, client)
+        let client = vec![programs.join("ctr"), "--address".into(), socket];
+        Daemon::start(&programs, "containerd", &["--config".as_ref(), &settings], home, client)
     }
 
     /// Docker's, with `docker`. Its store is its own, not that of containerd. `None` after saying that the test is skipped.
     #[track_caller]
     pub(crate) fn docker() -> Option<Daemon> {
-        let (program, client, home) = (tool("dockerd")?, tool("docker")?, temp());
+        let (programs, home) = (daemons()?, temp());
         let at = |name: &str| home.path().join(name);
         fs::write(at("config.json"), "{}").expect("writable");
         let socket = PathBuf::from(format!("unix://{}", at("socket").display()));
@@ -51,18 +51,21 @@ impl Daemon {
             ["--storage-driver=vfs", "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"].map(PathBuf::from),
         );
         arguments.extend(["--host".into(), socket.clone()]);
-        let client = vec![client, "--config".into(), at("client"), "--host".into(), socket];
-        Daemon::start(&program, &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>(), home, client)
+        let client = vec![programs.join("docker"), "--config".into(), at("client"), "--host".into(), socket];
+        Daemon::start(&programs, "dockerd", &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>(), home, client)
     }
 
     #[track_caller]
-    fn start(program: &Path, arguments: &[&Path], home: TempDir, client: Vec<PathBuf>) -> Option<Daemon> {
+    fn start(programs: &Path, program: &str, arguments: &[&Path], home: TempDir, client: Vec<PathBuf>) -> Option<Daemon> {
         let (Some(unshare), Some(setpriv), true) = (tool("unshare"), tool("setpriv"), root()) else { return None };
         let log = home.path().join("log");
         let mut command = Command::new(setpriv);
         // What it mounts nobody else sees, and it reaches nobody.
-        command.args(["--pdeathsig", "KILL"]).arg(unshare).args(["--mount", "--propagation", "private", "--net"]).arg(program).args(arguments);
+        command.args(["--pdeathsig", "KILL"]).arg(unshare).args(["--mount", "--propagation", "private", "--net"]).arg(programs.join(program)).args(arguments);
         command.current_dir(home.path()).env("HOME", home.path()).env("TMPDIR", home.path());
+        // They start each other.
+        let path = std::env::join_paths([programs.into()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())));
+        command.env("PATH", path.expect("paths")).env("LD_LIBRARY_PATH", programs.join("lib"));
         let process = Companion::start_logging(&mut command, &File::create(&log).expect("writable"));
         let mut daemon = Daemon { process, home, client };
         let deadline = Instant::now() + LIMIT;
@@ -70,7 +73,7 @@ impl Daemon {
             let ended = daemon.process.try_wait().expect("it is ours").is_some();
             if ended || Instant::now() > deadline {
                 let log = fs::read_to_string(log).unwrap_or_default();
-                skip(&format!("{} does not work here: {}", program.display(), log.lines().last().unwrap_or_default()));
+                skip(&format!("{program} does not work here: {}", log.lines().last().unwrap_or_default()));
                 return None;
             }
             std::thread::sleep(Duration::from_millis(20));

@@ -40,6 +40,13 @@ pub(crate) fn crun() -> Option<PathBuf> {
     provisioned("crun").map(|place| place.join("crun"))
 }
 
+/// The directory with containerd, Docker and their clients, which `tests/provision rootfs` keeps from the machine: installed they would run. Their libraries
+/// are in `lib`. `None` after saying that the test is skipped.
+#[track_caller]
+pub(crate) fn daemons() -> Option<PathBuf> {
+    provisioned("daemons")
+}
+
 /// An archive for apt with the packages that curl needs, for this architecture.
 #[track_caller]
 pub(crate) fn packages(architecture: &str) -> Option<PathBuf> {
