@@ -169,7 +169,7 @@ fn a_step_beside_one_that_fails_cleans_up_and_the_failure_is_told() {
         r#"FROM shell:1 AS other
 RUN --mount=type=cache,id=both,target=/c trap 'echo cleaned > /c/told; exit' TERM; echo > /c/began; while :; do sleep 0.1; done
 FROM shell:1
-RUN --mount=type=cache,id=both,target=/c until [ -e /c/began ]; do sleep 0.1; done; exit 7
+RUN --mount=type=cache,id=both,target=/c i=0; until [ -e /c/began ] || [ $((i += 1)) = 300 ]; do sleep 0.1; done; exit 7
 COPY --from=other / /x
 "#,
     ) else {
