@@ -44,15 +44,15 @@ fn no_byte_from_outside_of_the_context_is_mounted() {
         assert_eq!(build(mount).code, Some(0));
         assert!(kitchen.built("amd64").holds("mine"), "what is there is seen: {mount}");
     }
-    let links = ["absolute/file", "absolute", "relative/file", "deep/relative", "proc/file", "self/other"];
-    let ways = ["../other/file", "../other", "/../other", "deep/../../other", "/", "."];
+    let links = ["absolute/file", "absolute", "deep/relative/file", "proc/file", "self/other"];
+    let ways = ["../other", "/../other/file", "deep/../../other", "."];
     for (number, source) in links.iter().chain(&ways).enumerate() {
         for mount in [format!("source={source}"), format!("type=cache,id={number},from=named,source={source}")] {
             nothing_came_in(&kitchen, &build(&mount));
         }
     }
     let real = other.to_str().expect("UTF-8");
-    for source in ["absolute/file", "absolute", "d/relative/", real, &format!("up/{real}"), &format!("d/relative{real}/file"), &format!("../../../..{real}")] {
+    for source in ["absolute/file", "absolute", real, &format!("up/{real}"), &format!("d/relative{real}/file"), &format!("../../../..{real}")] {
         for mount in [format!("from=seed,source={source}"), format!("type=cache,id={source},from=seed,source={source}")] {
             nothing_came_in(&kitchen, &build(&mount));
         }
