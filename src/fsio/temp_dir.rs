@@ -39,7 +39,11 @@ impl TempDir {
         rustix::fs::mkdirat(&*parent, &temporary, Mode::RWXU).at("create directory", &path)?;
         let dir = parent.open_below(Path::new(&temporary))?;
         let made = TempDir { parent, name: temporary.into(), dir, state: State::Temporary };
-        rustix::fs::fchown(&made.dir, None, Some(getegid())).at("set the group of", &path)?;
+        let group = getegid();
+        // Not where it is that one already: some file systems know no owners, and refuse whoever sets one.
+        if rustix::fs::fstat(&made.dir).at("look at", &path)?.st_gid != group.as_raw() {
+            rustix::fs::fchown(&made.dir, None, Some(group)).at("set the group of", &path)?;
+        }
         for list in ["system.posix_acl_access", "system.posix_acl_default"] {
             match rustix::fs::fremovexattr(&made.dir, list) {
                 Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ use crate::support::mount::Mount;
 use crate::support::process::{Companion, NOBODY, Runs as _, checkout, larder, larder_as_nobody, temp};
 use crate::support::snapshot::{assert_same, snapshot};
 use crate::support::tape::{self, Record, device, dir, file, symlink as link};
-use crate::support::tools::root;
+use crate::support::tools::{root, tool};
 use crate::support::tree;
 
 /// A directory to unpack to, which is not there yet.
@@ -226,6 +227,18 @@ fn tar_38_a_file_system_without_attributes_is_told_of() {
         let report = unpack(&forge, &mount.path().join("rootfs"), &[]).json();
         assert!(left_out(&report)[0].1 <= 2, "{report}");
     }
+}
+
+/// As on the disks of other systems, where nobody can set an owner.
+#[test]
+fn a_file_system_without_owners_does_for_who_wants_none() {
+    let Some(strace) = tool("strace") else { return };
+    let forge = image(&[vec![dir("d"), file("d/f", "f").owner(1, 2)]]);
+    let (_home, target) = place();
+    let mut unpack = Command::new(strace);
+    unpack.args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=?chown,?lchown,fchown,fchownat:error=EPERM", env!("CARGO_BIN_EXE_larder")]);
+    unpack.args(["unpack", "--rootless", "--quiet", &location(&forge)]).arg(&target).succeeds();
+    assert_eq!(fs::read_to_string(target.join("d/f")).expect("there"), "f");
 }
 
 /// Every kind of damage is an error of its own, and nothing of the image appears.
