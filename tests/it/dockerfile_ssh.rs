@@ -1,8 +1,8 @@
 //! `larder build` from a Dockerfile with `RUN --mount=type=ssh`, with an agent that is a listener of the test's.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::net::UnixListener;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
@@ -13,9 +13,14 @@ use crate::support::image::Ran;
 use crate::support::process::Runs as _;
 use crate::support::tools::tool;
 
-/// Asks the agent something and prints the answer. The family of Unix sockets has the number 1.
-const ASK: &str =
-    r#"socket(S, 1, 1, 0) or die; connect(S, pack("Sa*", 1, $ENV{SSH_AUTH_SOCK}."\0")) or die "connect: $!\n"; syswrite S, "$ARGV[0]\n"; print scalar <S>;"#;
+/// Asks the agent for a signature of something, or what the second argument says, and prints the answer without what the protocol puts around it. The family of Unix
+/// sockets has the number 1.
+const ASK: &str = r#"
+    socket(S, 1, 1, 0) or die; connect(S, pack("Sa*", 1, $ENV{SSH_AUTH_SOCK}."\0")) or die "connect: $!\n";
+    syswrite S, pack("N/a*", pack("Ca*", $ARGV[1] // 13, $ARGV[0]));
+    read(S, $l, 4) == 4 or die "no answer\n"; read(S, $a, unpack("N", $l)); ($t, $a) = unpack("Ca*", $a);
+    print $t == 14 ? "$a\n" : "refused with $t\n";
+"#;
 
 /// What tells of the agent in a step, and asks it.
 const STEP: &str = "stat -c '%n %a %u:%g' $SSH_AUTH_SOCK > /tmp/seen && perl /ask hello >> /tmp/seen";
@@ -43,9 +48,15 @@ fn agent(kitchen: &Kitchen, name: &str) -> String {
     let name = name.to_owned();
     std::thread::spawn(move || {
         while let Ok((mut asked, _)) = listener.accept() {
-            let mut line = String::new();
-            if BufReader::new(asked.try_clone().expect("a handle")).read_line(&mut line).is_ok() {
-                let _ = write!(asked, "{name} heard {line}");
+            let (mut length, mut question) = ([0; 4], Vec::new());
+            let mut read = |asked: &mut UnixStream| {
+                asked.read_exact(&mut length)?;
+                question.resize(u32::from_be_bytes(length) as usize, 0);
+                asked.read_exact(&mut question)
+            };
+            if read(&mut asked).is_ok() {
+                let answer = [&[14][..], format!("{name} heard ").as_bytes(), &question[1..]].concat();
+                let _ = asked.write_all(&[&(answer.len() as u32).to_be_bytes()[..], &answer].concat());
             }
         }
     });
@@ -94,6 +105,9 @@ fn a_step_asks_the_agent_that_the_call_gives_it() {
     let many = "RUN --mount=type=ssh for n in $(seq 100); do perl /ask $n; done > /tmp/seen; (sleep 987 | perl /ask never &) ; true";
     let answers: String = (1..=100).map(|number| format!("one heard {number}\n")).collect();
     assert_eq!(seen(&kitchen, &build(many, Some(&one), &["--ssh", "default"])), answers);
+    // Whose agent it is decides which keys it has: 19 takes all away.
+    let clear = "RUN --mount=type=ssh perl /ask all 19 > /tmp/seen && perl /ask then >> /tmp/seen";
+    assert_eq!(seen(&kitchen, &build(clear, Some(&one), &["--ssh", "default"])), "refused with 5\none heard then\n");
     // Nothing of it is in a layer.
     assert!(!kitchen.built("amd64").listing().iter().any(|path| path.contains("buildkit") || path.contains("ssh")));
 }

@@ -1,10 +1,10 @@
-//! A socket of the machine for one step: one of the keeper's own, with the owner and the permissions that the step asks for, and behind it that of the machine.
+//! A socket of the machine for one step: one of the keeper's own, with the owner and the permissions that the step asks for, and behind it the SSH agent of the machine.
 //!
-//! The socket of the machine belongs to whom it belongs, whose number the user of a step mostly does not have; and agents answer nobody else. So every connection is
-//! passed on by the keeper, and ends with it.
+//! The socket of the machine belongs to whom it belongs, whose number the user of a step mostly does not have; and agents answer nobody else. So the keeper asks
+//! for the step, one question after the other: which keys there are, and for signatures. Whatever else an agent does would change it for its owner, who lent it to be
+//! used: keys stay where they are, and nothing is locked. draft-ietf-sshm-ssh-agent.
 
-use std::io;
-use std::net::Shutdown;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,13 +13,23 @@ use std::time::Duration;
 use crate::error::{IoContext as _, Result};
 use crate::exec::pool;
 
-/// The most connections at the same time. Each takes two threads and four files; who asks for more is hung up on.
+/// The most connections at the same time. Each takes a thread and two files; who asks for more is hung up on.
 const MOST: usize = 64;
 
 /// How long to wait where no connection can be accepted, which is while there are no files left.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Makes the socket `own`, and passes on what connects to it, to the socket `machine`, until this process ends.
+/// The longest message in bytes, as OpenSSH has it.
+const LONGEST: usize = 256 << 10;
+
+/// The questions that are passed on: for the keys, and for a signature.
+const IDENTITIES: u8 = 11;
+const SIGN: u8 = 13;
+
+/// The answer of an agent that does not do what it is asked for.
+const FAILURE: [u8; 1] = [5];
+
+/// Makes the socket `own`, and asks the agent at the socket `machine` what is asked there, until this process ends.
 pub(super) fn start(own: &Path, machine: &Path) -> Result<()> {
     let listener = UnixListener::bind(own).at("listen at", own)?;
     let machine = Arc::<Path>::from(machine);
@@ -35,7 +45,8 @@ fn accept(listener: &UnixListener, machine: &Arc<Path>) {
                 let (machine, held) = (machine.clone(), open.clone());
                 // Without a thread the connection is closed, as it is by an agent that is gone.
                 let _ = pool::detach("larder-relay", move || {
-                    let _ = connect(step, &machine);
+                    // However it ends, the step sees an end.
+                    let _ = UnixStream::connect(&machine).and_then(|agent| ask(&step, &agent));
                     drop(held);
                 });
             }
@@ -45,86 +56,105 @@ fn accept(listener: &UnixListener, machine: &Arc<Path>) {
     }
 }
 
-/// Passes on both directions until both have ended.
-fn connect(step: UnixStream, machine: &Path) -> Result<()> {
-    let agent = UnixStream::connect(machine).at("connect to", machine)?;
-    let (from_agent, to_step) = (agent.try_clone().at("use", machine)?, step.try_clone().at("use", machine)?);
-    let answers = pool::detach("larder-relay", move || pass(from_agent, to_step));
-    answers.map(|()| pass(step, agent))
+/// Asks the agent what the step asks, until there are no more questions.
+fn ask(step: &UnixStream, agent: &UnixStream) -> io::Result<()> {
+    while let Some(question) = read(step)? {
+        let answer = match question.first() {
+            Some(&(IDENTITIES | SIGN)) => {
+                write(agent, &question)?;
+                read(agent)?.ok_or(io::ErrorKind::UnexpectedEof)?
+            }
+            _ => FAILURE.into(),
+        };
+        write(step, &answer)?;
+    }
+    Ok(())
 }
 
-/// Passes on what comes, and that nothing comes any more.
-fn pass(mut from: UnixStream, mut to: UnixStream) {
-    // However it ends, the other side sees an end.
-    let _ = io::copy(&mut from, &mut to);
-    let _ = to.shutdown(Shutdown::Write);
-    let _ = from.shutdown(Shutdown::Read);
+/// The next message; `None` at the end.
+fn read(mut from: &UnixStream) -> io::Result<Option<Vec<u8>>> {
+    let mut length = [0; 4];
+    if from.read(&mut length[..1])? == 0 {
+        return Ok(None);
+    }
+    from.read_exact(&mut length[1..])?;
+    let length = u32::from_be_bytes(length) as usize;
+    if length > LONGEST {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut message = vec![0; length];
+    from.read_exact(&mut message)?;
+    Ok(Some(message))
+}
+
+fn write(mut to: &UnixStream, message: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidData)?;
+    to.write_all(&[&length.to_be_bytes()[..], message].concat())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read as _, Write as _};
 
-    /// An agent that says what it hears, once it has heard all.
+    /// An agent that answers every question with that question, and hangs up on one that is empty.
     fn agent(path: &Path) {
         let listener = UnixListener::bind(path).expect("bound");
         pool::detach("agent", move || {
-            while let Ok((mut asked, _)) = listener.accept() {
-                let mut heard = Vec::new();
-                if asked.read_to_end(&mut heard).is_ok() {
-                    let _ = asked.write_all(&heard);
+            while let Ok((asked, _)) = listener.accept() {
+                while let Ok(Some(question)) = read(&asked) {
+                    if write(&asked, &question).is_err() {
+                        break;
+                    }
                 }
             }
         })
         .expect("a thread");
     }
 
+    fn answer(step: &UnixStream, question: &[u8]) -> Option<Vec<u8>> {
+        write(step, question).and_then(|()| read(step)).ok().flatten()
+    }
+
     #[test]
-    fn what_is_asked_and_answered_is_passed_on() {
+    fn keys_and_signatures_are_asked_for_and_nothing_else() {
         let temp = tempfile::tempdir().expect("temporary directory");
         let [machine, own] = ["machine", "own"].map(|name| temp.path().join(name));
         agent(&machine);
         start(&own, &machine).expect("started");
-        for asked in [&b""[..], b"short", &[7; 300_000]] {
-            let mut step = UnixStream::connect(&own).expect("connected");
-            let mut sending = step.try_clone().expect("a handle");
-            let asking = asked.to_vec();
-            pool::detach("step", move || {
-                let _ = sending.write_all(&asking);
-                let _ = sending.shutdown(Shutdown::Write);
-            })
-            .expect("a thread");
-            let mut answer = Vec::new();
-            step.read_to_end(&mut answer).expect("an end");
-            assert_eq!(answer, asked);
+        let step = UnixStream::connect(&own).expect("connected");
+        let long = [&[SIGN][..], &vec![7; LONGEST - 1]].concat();
+        for question in [&[IDENTITIES][..], &[SIGN, 1, 2, 3], &long] {
+            assert_eq!(answer(&step, question).as_deref(), Some(question));
         }
+        // To add keys, to remove one or all, to load a library, to lock, extensions, and nothing.
+        for question in [&[17_u8, 1][..], &[18], &[19], &[20], &[22, 0], &[25], &[26], &[27], &[255], &[]] {
+            assert_eq!(answer(&step, question).as_deref(), Some(&FAILURE[..]), "{question:?}");
+        }
+        assert_eq!(answer(&step, &[IDENTITIES]).as_deref(), Some(&[IDENTITIES][..]));
+        let mut step = &step;
+        step.write_all(&[255; 4]).expect("a length");
+        assert!(read(step).is_ok_and(|answer| answer.is_none()), "nobody has that much to say");
     }
 
     #[test]
     fn who_asks_too_often_is_hung_up_on_and_so_is_who_asks_an_agent_that_is_gone() {
         let temp = tempfile::tempdir().expect("temporary directory");
         let [machine, own] = ["machine", "own"].map(|name| temp.path().join(name));
-        agent(&machine);
+        let listener = UnixListener::bind(&machine).expect("bound");
         start(&own, &machine).expect("started");
         let connect = || UnixStream::connect(&own).expect("connected");
         let held: Vec<UnixStream> = (0..MOST).map(|_| connect()).collect();
-        let mut answer = Vec::new();
-        connect().read_to_end(&mut answer).expect("an end, at once");
+        assert!(read(&connect()).is_ok_and(|answer| answer.is_none()), "at once");
         drop(held);
-        // The agent has to hear of that first.
-        let answered = || {
-            let mut step = connect();
-            let (_, _) = (step.write_all(b"x"), step.shutdown(Shutdown::Write));
-            let mut answer = Vec::new();
-            step.read_to_end(&mut answer).is_ok() && answer == b"x"
-        };
-        assert!((0..500).any(|_| answered() || {
+        drop(listener);
+        std::fs::remove_file(&machine).expect("removed");
+        agent(&machine);
+        // That nobody is left has to be heard of first.
+        assert!((0..500).any(|_| answer(&connect(), &[IDENTITIES]).is_some() || {
             std::thread::sleep(PAUSE);
             false
         }));
         std::fs::remove_file(&machine).expect("removed");
-        connect().read_to_end(&mut answer).expect("an end");
-        assert!(answer.is_empty());
+        assert!(read(&connect()).is_ok_and(|answer| answer.is_none()));
     }
 }
