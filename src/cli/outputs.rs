@@ -125,7 +125,7 @@ fn tree(kind: &str, destination: Option<String>, fields: &mut Fields, place: &Pl
 fn owner() -> Owner {
     #[cfg(feature = "run")]
     if super::part::is_in_own_namespace() {
-        return Owner::Caller;
+        return Owner::Mapped;
     }
     if rustix::process::geteuid().is_root() { Owner::Described } else { Owner::Caller }
 }

@@ -127,7 +127,7 @@ fn files_of_an_image_belong_to_who_asked_for_them_whether_something_runs_or_not(
     for (name, text, described) in [
         (
             "run",
-            "FROM shell:1\nRUN touch /own /other && chown 1000:1001 /other && rm -r /data && mkdir /data\n",
+            "FROM shell:1\nRUN touch /own /other && chown 1000:1001 /other && chmod 6755 /own && rm -r /data && mkdir /data\n",
             &["data 0/0", "other 1000/1001", "own 0/0"][..],
         ),
         ("copy", "FROM scratch\nCOPY a /own\nCOPY --chown=1000:1001 a /other\nCOPY d /data/\n", &["data 0/0", "other 1000/1001", "own 0/0"]),
@@ -144,9 +144,12 @@ fn files_of_an_image_belong_to_who_asked_for_them_whether_something_runs_or_not(
         let own: Vec<String> = described.iter().filter_map(|owned| owned.split_once(' ')).map(|(path, _)| format!("{path} {NOBODY}/{NOBODY}")).collect();
         assert_eq!(owners(&home.own(), name), [own, described.iter().map(|owned| (*owned).to_owned()).collect()], "{text}");
         assert!(tree::read(&home.own().join(name)).values().all(|node| node.owner == (NOBODY, NOBODY)), "{text}");
+        let mode = |directory: &Path| tree::read(&directory.join(name))[Path::new("own")].mode.clone();
+        assert_eq!(mode(&home.own()).len(), 3, "with the rights of the user for everybody: {text}");
         let outputs = of_files(&root, name);
         let arguments = [&["--base", &bases, "--platform", "linux/amd64"][..], &outputs.each_ref().map(String::as_str)].concat();
         kitchen.command(&arguments).succeeds();
+        assert_eq!(mode(&root) == "6755", name == "run", "{text}");
         assert!(owners(&root, name).iter().all(|owners| owners == described), "{text}: {:?}", owners(&root, name));
     }
 }

@@ -20,6 +20,15 @@ pub enum Owner {
     Fixed(u32, u32),
     /// Whoever unpacks. Devices, and attributes that mean something to the system rather than to programs, are left out, whoever that is.
     Caller,
+    /// The same in a user namespace, where the numbers of whoever unpacks may be those of the layers and mean somebody else. No program keeps rights to lend.
+    Mapped,
+}
+
+impl Owner {
+    /// Whether everything belongs to whoever unpacks.
+    pub(super) fn is_caller(self) -> bool {
+        matches!(self, Owner::Caller | Owner::Mapped)
+    }
 }
 
 /// What an entry says of itself besides its content.
@@ -132,7 +141,7 @@ impl Setter {
         match self.owner {
             Owner::Described => attributes.owner,
             Owner::Fixed(uid, gid) => (uid, gid),
-            Owner::Caller => self.caller,
+            Owner::Caller | Owner::Mapped => self.caller,
         }
     }
 
@@ -140,10 +149,10 @@ impl Setter {
     fn mode(&self, attributes: &Attributes, left_out: &mut Vec<What>) -> u32 {
         let owner = self.owner(attributes);
         let mut mode = attributes.mode;
-        if owner.0 != attributes.owner.0 {
+        if owner.0 != attributes.owner.0 || self.owner == Owner::Mapped {
             mode &= !SETUID;
         }
-        if owner.1 != attributes.owner.1 {
+        if owner.1 != attributes.owner.1 || self.owner == Owner::Mapped {
             mode &= !SETGID;
         }
         if mode != attributes.mode {
@@ -189,7 +198,7 @@ impl Setter {
 
     /// Whether an attribute is taken over at all.
     fn takes(&self, name: &[u8]) -> bool {
-        !changeset::is_of_machine(name) && (self.owner != Owner::Caller || name.starts_with(USER_XATTR))
+        !changeset::is_of_machine(name) && (!self.owner.is_caller() || name.starts_with(USER_XATTR))
     }
 }
 

@@ -134,7 +134,7 @@ impl Target {
                 self.rootfs.charge(xattrs_size(&entry.xattrs))?;
                 mark.attributes = Some(Box::new(Attributes::of(entry)?));
             }
-            EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. } if self.options.owner == Owner::Caller => mark.left_out.push(What::Device),
+            EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. } if self.options.owner.is_caller() => mark.left_out.push(What::Device),
             _ => {}
         }
         let change = self.rootfs.apply(entry, mark)?;
