@@ -120,6 +120,8 @@ pub struct Failure {
     pub status: u8,
     /// What probably was the reason, where there is one that the step itself may not have told: no memory, a full disk.
     pub hint: Option<String>,
+    /// As [`Changes::copied`].
+    pub copied: Option<String>,
 }
 
 /// Where a step wrote a line to.

@@ -108,7 +108,7 @@ impl Workspace {
         }
         match outcome? {
             Report::Ended { status: 0, copied, .. } => Ok(Outcome::Done(Changes { upper: place.keep()?, copied })),
-            Report::Ended { status, hint, .. } => Ok(Outcome::Failed(Failure { status, hint })),
+            Report::Ended { status, hint, copied } => Ok(Outcome::Failed(Failure { status, hint, copied })),
             Report::Failed(told) => Err(told.into_error()),
         }
     }

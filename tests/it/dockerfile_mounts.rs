@@ -99,7 +99,9 @@ fn who_shares_a_cache_shares_it_as_it_says() {
 
 #[test]
 fn who_locks_a_cache_has_it_alone() {
-    let step = |who: &str| format!("RUN --mount=type=cache,target=/c,sharing=locked echo {who} >>/c/log; sleep 0.5; echo {who} >>/c/log; cp /c/log /out\n");
+    // The strictest of its mounts counts.
+    let mounts = "--mount=type=cache,id=/c,target=/also --mount=type=cache,target=/c,sharing=locked";
+    let step = |who: &str| format!("RUN {mounts} echo {who} >>/c/log; sleep 0.5; echo {who} >>/c/log; cp /c/log /out\n");
     let text = format!(
         "FROM shell:1 AS first\n{}FROM shell:1 AS second\n{}FROM shell:1\nCOPY --from=first /out /1\nCOPY --from=second /out /2\n",
         step("one"),

@@ -51,13 +51,14 @@ pub(super) fn lay(lowers: &[String], upper: Option<Upper<'_>>, place: &str, orde
     let own = if attributes == Attributes::User { format!("userxattr,{own}") } else { own.to_owned() };
     let lower: Vec<&str> = lowers.iter().rev().map(String::as_str).collect();
     let mut options = format!("{own},lowerdir={}", lower.join(":"));
-    if let Some(Upper { upper, work }) = upper {
-        probe(upper, attributes)?;
+    if let Some(asked) = upper {
+        probe(asked, attributes)?;
+        let Upper { upper, work } = asked;
         options = format!("{options},upperdir={upper},workdir={work}");
     }
     for lower in lowers {
         if !Hidden::of(Path::new(lower)).map_err(Failed::Error)?.is_empty() {
-            return Err(Failed::Unusable("the file system keeps no whiteouts, which overlayfs needs".into()));
+            return Err(unusable(upper, "the file system keeps no whiteouts, which overlayfs needs".into()));
         }
     }
     if lowers.len() > MOST || options.len() + ",volatile".len() > LONGEST {
@@ -75,13 +76,15 @@ pub(super) fn lay(lowers: &[String], upper: Option<Upper<'_>>, place: &str, orde
     match outcome {
         Ok(()) => check(upper, place),
         Err(error @ (Errno::INVAL | Errno::NODEV | Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP | Errno::NOSYS | Errno::LOOP)) => {
-            Err(Failed::Unusable(match upper {
-                Some(Upper { upper, .. }) if is_overlayfs(upper) => ON_OVERLAYFS.to_owned(),
-                _ => format!("the kernel refused overlayfs: {}", std::io::Error::from(error)),
-            }))
+            Err(unusable(upper, format!("the kernel refused overlayfs: {}", std::io::Error::from(error))))
         }
         Err(error) => Err(Failed::Error(Error::io("cannot mount the root filesystem", error))),
     }
+}
+
+/// What `why` says, unless there is a reason that explains it.
+fn unusable(upper: Option<Upper<'_>>, why: String) -> Failed {
+    Failed::Unusable(if upper.is_some_and(|Upper { upper, .. }| is_overlayfs(upper)) { ON_OVERLAYFS.to_owned() } else { why })
 }
 
 /// Whether a directory is on overlayfs, which takes no upper directory there.
@@ -102,12 +105,12 @@ fn check(upper: Option<Upper<'_>>, place: &str) -> Result<(), Failed> {
 }
 
 /// Whether the file system of `upper` keeps what overlayfs has to note there.
-fn probe(upper: &str, attributes: Attributes) -> Result<(), Failed> {
+fn probe(place: Upper<'_>, attributes: Attributes) -> Result<(), Failed> {
     let failed = |error| Failed::Error(Error::io("cannot prepare the root filesystem", error));
-    let directory = rustix::fs::open(upper, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+    let directory = rustix::fs::open(place.upper, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
     match rustix::fs::fsetxattr(&directory, attributes.opaque(), b"n", XattrFlags::empty()) {
         Ok(()) => rustix::fs::fremovexattr(&directory, attributes.opaque()).map_err(failed),
-        Err(Errno::OPNOTSUPP | Errno::PERM) => Err(Failed::Unusable("the file system has no extended attributes, which overlayfs needs".into())),
+        Err(Errno::OPNOTSUPP | Errno::PERM) => Err(unusable(Some(place), "the file system has no extended attributes, which overlayfs needs".into())),
         Err(error) => Err(failed(error)),
     }
 }

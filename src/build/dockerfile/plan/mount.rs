@@ -115,8 +115,8 @@ pub enum Writable {
     Yes,
 }
 
-/// Who may use a cache at the same time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who may use a cache at the same time; the strictest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SharedBy {
     /// Every step.
     All,

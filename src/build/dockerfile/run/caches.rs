@@ -55,7 +55,11 @@ pub(super) fn take(run: &Run, all: &Path, plan: &CachePlan, begin: impl Fn(&Path
             match Lock::try_exclusive(lock.file().try_clone().at("open", all)?, all)? {
                 Some(alone) if alone.is_of(&dir, Path::new(&lock_name(&name)))? => make(&dir, &name, plan, &begin)?,
                 Some(_) => {}
-                None => patience.wait(all)?,
+                None => {
+                    // Where the attempt leaves it shared, somebody else who tries the same would never have it alone.
+                    drop(lock);
+                    patience.wait(all)?;
+                }
             }
             continue;
         }

@@ -25,7 +25,7 @@ use crate::build::takeover::{self, Named};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::changeset::Item;
 use crate::layer::{builder, overlay};
-use crate::runtime::{self, Failure, Outcome, Step, interpreter};
+use crate::runtime::{self, Changes, Failure, Outcome, Step, interpreter};
 use crate::spec::{Algorithm, Platform, text};
 use mounts::Mounted;
 use output::Listener;
@@ -105,13 +105,12 @@ impl State<'_> {
                 };
                 let _task = engine.run.events.start(label, None);
                 let mut listener = Listener::new(engine.run, prefix);
-                match workspace.step(&runtime_step, &engine.run.cancel, &mut |stream, line| listener.hear(stream, line))? {
-                    Outcome::Done(changes) => {
-                        if let Some(why) = &changes.copied {
-                            shared.workshop.tell(engine, why)?;
-                        }
-                        changes.upper
-                    }
+                let outcome = workspace.step(&runtime_step, &engine.run.cancel, &mut |stream, line| listener.hear(stream, line))?;
+                if let Outcome::Done(Changes { copied: Some(why), .. }) | Outcome::Failed(Failure { copied: Some(why), .. }) = &outcome {
+                    shared.workshop.tell(engine, why)?;
+                }
+                match outcome {
+                    Outcome::Done(changes) => changes.upper,
                     Outcome::Failed(failure) => return Err(failed(step, &failure, listener.last())),
                 }
             };

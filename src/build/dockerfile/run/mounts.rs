@@ -64,9 +64,9 @@ impl<'a> Mounted<'a> {
         let find = |mount: &'a MountPlan| {
             let source = match &mount.what {
                 MountedPlan::Bind(bind) => source(engine, shared, &bind.from, &bind.source)?,
-                MountedPlan::Cache(CachePlan { begin: Some((from, _)), .. }) => {
+                MountedPlan::Cache(CachePlan { begin: Some((SourceId::Stage(stage), _)), .. }) => {
                     // Whoever waits for a stage must not have locked a cache by then: the stage may wait for that.
-                    From::open(engine, shared, from)?;
+                    shared.stages[*stage].wait()?;
                     Source::None
                 }
                 MountedPlan::Cache(_) | MountedPlan::Memory { .. } | MountedPlan::Secret(_) | MountedPlan::Socket(_) => Source::None,
@@ -121,13 +121,14 @@ impl<'a> Mounted<'a> {
 
     /// The caches, each once and in the order of their names: a step that has one twice does not wait for itself, nor do two steps for each other.
     fn caches(&self, engine: &Engine<'_>, shared: &Shared, workspace: &Workspace) -> Result<BTreeMap<&'a str, Arc<Held>>> {
-        let mut wanted: BTreeMap<&str, &CachePlan> = BTreeMap::new();
+        let mut wanted: BTreeMap<&str, CachePlan> = BTreeMap::new();
         for found in &self.all {
             if let MountedPlan::Cache(cache) = &found.plan.what {
-                wanted.entry(&cache.id).or_insert(cache);
+                let wanted = wanted.entry(&cache.id).or_insert_with(|| cache.clone());
+                wanted.shared = wanted.shared.max(cache.shared);
             }
         }
-        wanted.into_iter().map(|(id, cache)| Ok((id, Arc::new(take(engine, shared, workspace, cache)?)))).collect()
+        wanted.into_iter().map(|(id, cache)| Ok((id, Arc::new(take(engine, shared, workspace, &cache)?)))).collect()
     }
 
     fn script(&self, workspace: &Workspace, script: &DocumentPlan) -> Result<Ready> {
