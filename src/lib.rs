@@ -40,8 +40,8 @@
 //!
 //! Some things have one place: threads are started in [`exec::pool`] only, files are renamed in [`fsio::durable`] only, stdout, environment
 //! variables and the clock belong to [`cli`] only, sockets to `store::registry` only, which the feature `sync` brings, but for that of an SSH agent, other programs to
-//! `runtime` only, which the feature `run` brings, and `unsafe` stands in one file of the gzip encoder with its proof. The library prints nothing and knows no time of its own: what it
-//! may tell, ask and write down comes in with [`exec::Run`].
+//! `runtime` only, which the feature `run` brings, and `unsafe` stands in one file of the gzip encoder with its proof. The library prints nothing and knows no
+//! time of its own: what it may tell, ask and write down comes in with [`exec::Run`].
 //!
 //! # What must stay true
 //!

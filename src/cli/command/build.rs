@@ -43,8 +43,8 @@ Examples:
   larder build testdata/hello -o oci-archive:hello.tar
   larder build testdata/hello -o docker-archive:- | podman load")]
 pub(crate) struct Args {
-    /// Directory with the larder.toml or the Dockerfile; source paths are relative to it. Of a Dockerfile's, that is without what FILE.dockerignore, else
-    /// .containerignore, else .dockerignore leaves out
+    /// Directory with the larder.toml or the Dockerfile; source paths are relative to it. A Dockerfile does not see what FILE.dockerignore leaves out, or else
+    /// .containerignore, or else .dockerignore
     #[arg(value_name = "CONTEXT", default_value = ".")]
     context: PathBuf,
     /// The file, where it is not CONTEXT/larder.toml or CONTEXT/Dockerfile; one with Dockerfile or Containerfile in its name, or - for stdin, is a Dockerfile
