@@ -56,6 +56,17 @@ pub struct BaseLayer {
     pub descriptor: Descriptor,
     /// The layout that has it.
     pub layout: Arc<Layout>,
+    /// Whether that is certain.
+    pub proof: Proof,
+}
+
+/// Whether a blob is known to be what its digest says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// This build wrote it, and computed its digest of what it wrote.
+    Written,
+    /// It has to be read.
+    Missing,
 }
 
 impl Base {
@@ -82,7 +93,7 @@ impl Base {
 
     fn find(&self, platform: &Platform) -> Result<PlatformBase> {
         let image = Image::find(&*self.layout, &self.root, &Choice::For(platform.clone()))?;
-        let layer = |layer| Ok(BaseLayer { descriptor: oci_layer(layer)?, layout: self.layout.clone() });
+        let layer = |layer| Ok(BaseLayer { descriptor: oci_layer(layer)?, layout: self.layout.clone(), proof: Proof::Missing });
         let layers = image.manifest.value.layers.iter().map(layer).collect::<Result<Vec<_>>>()?;
         let origin = BaseOrigin { digest: image.manifest.descriptor.digest, name: self.name.clone() };
         Ok(PlatformBase { origin: Some(origin), inherited: layers.len(), layers, config: image.config, asked: self.spec.location.clone() })

@@ -1,12 +1,13 @@
 //! Layers from other layouts: those of the base, and those that an earlier build left there.
 //!
 //! What comes from another layout is read and verified before it is shared, because nobody else would notice that it is damaged. What lies in the layout
-//! itself already is not read.
+//! itself already is not read, nor is what this build wrote a moment ago.
 
 use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::base::Proof;
 use super::cache::{Cache, Remembered};
 use super::plan::{BuildPlan, LayerPlan};
 use super::recipe::Recipe;
@@ -36,7 +37,11 @@ pub(super) fn base_layers(run: &Run, plan: &BuildPlan, layout: &Layout) -> Resul
             false => "that a step made".to_owned(),
         };
         let cannot = |error| base.asked.place.wrap(error, format!("cannot use layer {digest} {of}"));
-        bring(run, &format!("base layer {}", digest.short()), &*layer.layout, layout, &layer.descriptor).map_err(cannot)
+        let outcome = match layer.proof {
+            Proof::Written => share(run, &*layer.layout, layout, &layer.descriptor),
+            Proof::Missing => bring(run, &format!("base layer {}", digest.short()), &*layer.layout, layout, &layer.descriptor),
+        };
+        outcome.map_err(cannot)
     })?;
     Ok(())
 }
@@ -102,6 +107,12 @@ pub fn bring(run: &Run, label: &str, from: &dyn Source, to: &Layout, descriptor:
     }
     let task = run.events.start(label, Some(descriptor.size));
     prove(run, &task, from, descriptor).map_err(|error| error.side(Side::Source))?;
+    share(run, from, to, descriptor)
+}
+
+/// The same for a blob that is known to be what its digest says, and need not be read for that.
+fn share(run: &Run, from: &dyn Source, to: &Layout, descriptor: &Descriptor) -> Result<()> {
+    run.cancel.check()?;
     if to.reuse(from, descriptor, Sharing::Files)?.is_some() {
         return Ok(());
     }

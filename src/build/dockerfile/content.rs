@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use super::copy::{Planned, PlannedNode};
 use super::files::ContentAt;
+use crate::build::base::Proof;
+use crate::build::execute::{BuiltLayer, Origin};
 use crate::error::{Error, Result};
 use crate::exec::Run;
-use crate::layer::Layer;
 use crate::layer::changeset::{Item, Node};
 use crate::layer::stack::{Entries, Stack};
 use crate::spec::{Descriptor, DiffId};
@@ -25,12 +26,18 @@ pub(super) struct StageLayer {
     pub(super) diff_id: DiffId,
     /// Where the blob is.
     pub(super) layout: Arc<Layout>,
+    /// Whether the blob is known to be right.
+    pub(super) proof: Proof,
 }
 
 impl StageLayer {
-    /// A layer that was made in `layout`.
-    pub(super) fn new(layer: &Layer, layout: &Arc<Layout>) -> Self {
-        StageLayer { descriptor: layer.descriptor.clone(), diff_id: layer.diff_id.clone(), layout: layout.clone() }
+    /// A layer that came to be in `layout`.
+    pub(super) fn new(BuiltLayer { layer, origin }: &BuiltLayer, layout: &Arc<Layout>) -> Self {
+        let proof = match origin {
+            Origin::Built => Proof::Written,
+            Origin::Cached => Proof::Missing,
+        };
+        StageLayer { descriptor: layer.descriptor.clone(), diff_id: layer.diff_id.clone(), layout: layout.clone(), proof }
     }
 }
 

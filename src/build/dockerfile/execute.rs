@@ -18,6 +18,7 @@ use super::queue::Queue;
 use super::run::Workshop;
 use super::spec::DockerfileSpec;
 use super::stage;
+use crate::build::base::BaseLayer;
 use crate::build::cache::Cache;
 use crate::build::execute::BuiltLayer;
 use crate::error::{ErrorKind, Result};
@@ -73,18 +74,9 @@ pub struct TargetImage {
     /// Its config, complete.
     pub config: ImageConfig,
     /// Its layers, bottom first, each with the layout that has it.
-    pub layers: Vec<TargetLayer>,
+    pub layers: Vec<BaseLayer>,
     /// What it stands upon in the end.
     pub base: Option<Arc<BaseImage>>,
-}
-
-/// A layer of an image, and where it is.
-#[derive(Clone, Debug)]
-pub struct TargetLayer {
-    /// The blob.
-    pub descriptor: crate::spec::Descriptor,
-    /// The layout that has it.
-    pub layout: Arc<Layout>,
 }
 
 /// A step that was done.
@@ -150,7 +142,7 @@ fn image(engine: &Engine<'_>, position: usize, done: &StageDone) -> TargetImage 
     let diff_ids: Vec<_> = done.layers.iter().map(|layer| layer.of.diff_id.clone()).collect();
     let mut config = engine.plan.stages[position].config.clone();
     config.set_layers(&diff_ids, &done.history);
-    let layers = done.layers.iter().map(|layer| TargetLayer { descriptor: layer.of.descriptor.clone(), layout: layer.of.layout.clone() });
+    let layers = done.layers.iter().map(|Layered { of, .. }| BaseLayer { descriptor: of.descriptor.clone(), layout: of.layout.clone(), proof: of.proof });
     let mut at = position;
     let base = loop {
         match &engine.plan.stages[at].base {

@@ -16,6 +16,7 @@ use super::owner::{self, Table};
 #[cfg(not(feature = "run"))]
 use super::plan::RunPlan;
 use super::plan::{Action, CopyPlan, SourceId, StageBase, StepPlan};
+use crate::build::base::Proof;
 use crate::build::cache::Lineage;
 use crate::build::execute::{BuiltLayer, Origin, Settled, remember, settle};
 use crate::build::place::At;
@@ -38,7 +39,7 @@ pub(super) fn build(engine: &Engine<'_>, shared: &Shared, position: usize) -> Re
         StageBase::Scratch => (Vec::new(), Vec::new()),
         StageBase::Image(image) => {
             let layers = image.layers.iter().zip(&image.diff_ids).map(|(descriptor, diff_id)| Layered {
-                of: StageLayer { descriptor: descriptor.clone(), diff_id: diff_id.clone(), layout: image.layout.clone() },
+                of: StageLayer { descriptor: descriptor.clone(), diff_id: diff_id.clone(), layout: image.layout.clone(), proof: Proof::Missing },
                 planned: None,
             });
             (layers.collect(), image.config.history())
@@ -105,18 +106,17 @@ impl Change<'_> {
 
 impl State<'_> {
     fn step(&mut self, step: &StepPlan, label: &str, prefix: &str) -> Result<Option<Done>> {
-        self.act(step, label, prefix).map_err(|error| match error.message().starts_with(&format!("{}:", self.engine.spec.name)) {
-            _ if error.kind() == ErrorKind::Interrupted => error,
-            // It says where already.
-            true => error,
-            false => step.place.wrap(
-                error,
-                match &step.action {
-                    Action::Copy(_) => "cannot copy".to_owned(),
-                    Action::Run(_) => "cannot run this step".to_owned(),
-                    Action::Directory { path, .. } => format!("cannot make `{path}`"),
-                },
-            ),
+        self.act(step, label, prefix).map_err(|error| {
+            let says_where = error.message().starts_with(&format!("{}:", self.engine.spec.name));
+            if says_where || error.kind() == ErrorKind::Interrupted {
+                return error;
+            }
+            let what = match &step.action {
+                Action::Copy(_) => "cannot copy".to_owned(),
+                Action::Run(_) => "cannot run this step".to_owned(),
+                Action::Directory { path, .. } => format!("cannot make `{path}`"),
+            };
+            step.place.wrap(error, what)
         })
     }
 
@@ -214,7 +214,7 @@ impl State<'_> {
             ErrorKind::Interrupted => error,
             _ => step.place.wrap(error, "cannot make the layer of this step"),
         })?;
-        let of = StageLayer::new(&built.layer.layer, engine.work);
+        let of = StageLayer::new(&built.layer, engine.work);
         let planned = change.copied.archives.is_empty().then(|| Arc::new(change.copied.items));
         self.push(Layered { of, planned });
         Ok(Some(built))

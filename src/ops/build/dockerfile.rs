@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::staging::Staging;
 use super::{BuildRequest, LayerPlanReport, LayerReport, PlatformPlanReport, layer_report, staging_place};
-use crate::build::base::{BaseLayer, BaseOrigin, PlatformBase};
+use crate::build::base::{BaseOrigin, PlatformBase};
 use crate::build::dockerfile::bundle::{self, Bundle, Scope, Step};
 use crate::build::dockerfile::execute::{self, Built, Engine, Keys};
 use crate::build::dockerfile::parse::Severity;
@@ -131,7 +131,7 @@ impl Stages {
         let place = file.unwrap_or_else(|| Place::flag("--file"));
         let images = self.built.images.iter().map(|image| PlatformBase {
             origin: image.base.as_ref().map(|base| BaseOrigin { digest: base.manifest.digest.clone(), name: base.name.clone() }),
-            layers: image.layers.iter().map(|layer| BaseLayer { descriptor: layer.descriptor.clone(), layout: layer.layout.clone() }).collect(),
+            layers: image.layers.clone(),
             inherited: image.base.as_ref().map_or(0, |base| base.layers.len()),
             config: image.config.clone(),
             asked: At::new(image.base.as_ref().and_then(|base| base.name.clone()).unwrap_or_default(), place.clone()),

@@ -120,15 +120,15 @@ impl State<'_> {
             }
             let writer = engine.work.blob_writer(Algorithm::Sha256)?;
             let layer = builder::build(engine.run, label, &changes.items, engine.codec, Some(&shared.reuse), writer)?;
-            let stored = StageLayer::new(&layer, engine.work);
-            shared.workshop.add(&layers, &stored, lowers, upper);
+            let built = BuiltLayer { layer, origin: Origin::Built };
+            shared.workshop.add(&layers, &StageLayer::new(&built, engine.work), lowers, upper);
             if let Some(cache) = engine.cache {
-                remember(engine.run, (named, lineage), cache, engine.work, &layer, settled);
+                remember(engine.run, (named, lineage), cache, engine.work, &built.layer, settled);
             }
             items = Some(changes.items);
-            Ok(BuiltLayer { layer, origin: Origin::Built })
+            Ok(built)
         })?;
-        let of = StageLayer::new(&built.layer, engine.work);
+        let of = StageLayer::new(&built, engine.work);
         self.push(Layered { of, planned: items.map(|items| Arc::new(items.into_iter().map(planned).collect())) });
         Ok(Some(Done { layer: (*built).clone(), key: Some(key) }))
     }
