@@ -36,7 +36,13 @@ pub(super) fn base_layers(run: &Run, plan: &BuildPlan, layout: &Layout) -> Resul
             true => format!("of the base `{}`", text::shown(&base.asked.value)),
             false => "that a step made".to_owned(),
         };
-        let cannot = |error| base.asked.place.wrap(error, format!("cannot use layer {digest} {of}"));
+        let cannot = |error: Error| match (error.kind(), position < base.inherited) {
+            (ErrorKind::Corrupt, false) => {
+                let error = base.asked.place.wrap(error, format!("cannot use layer {digest} {of}, as the cache has it"));
+                error.hint("larder cache prune --all empties the cache; --no-cache does without it")
+            }
+            _ => base.asked.place.wrap(error, format!("cannot use layer {digest} {of}")),
+        };
         let outcome = match layer.proof {
             Proof::Written => share(run, &*layer.layout, layout, &layer.descriptor),
             Proof::Missing => bring(run, &format!("base layer {}", digest.short()), &*layer.layout, layout, &layer.descriptor),

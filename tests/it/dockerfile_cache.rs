@@ -227,6 +227,31 @@ fn a_damaged_cache_is_never_a_wrong_layer() {
     assert_eq!(copies().refused(3, &["--cache-from", &from])["code"], "corrupt");
 }
 
+/// The cache is beside the output, and would be linked to it.
+#[test]
+fn a_damaged_layer_of_the_cache_is_told_with_the_remedy_and_never_taken() {
+    let kitchen = copies();
+    let bytes = |path: &Path| fs::read(path).expect("there");
+    let image = kitchen.image(&[]);
+    // The others are not all in the image.
+    let digest = image.report["layers"].as_array().and_then(|layers| layers.last()).expect("layers")["digest"].clone();
+    let layer = blob_path(&kitchen.path("cache/v1/content"), &digest);
+    let mut damaged = bytes(&layer);
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    // In a file of its own: the output has the old one.
+    fs::remove_file(&layer).expect("own file");
+    fs::write(&layer, &damaged).expect("writable");
+    fs::remove_dir_all(kitchen.out()).expect("own directory");
+    let error = kitchen.refused(3, &[]);
+    assert!(error["message"].as_str().is_some_and(|message| message.contains("as the cache has it")), "{error}");
+    assert!(error["hint"].as_str().is_some_and(|hint| hint.contains("larder cache prune --all")), "{error}");
+    assert_eq!(read_index(&kitchen.out())["manifests"], json!([]));
+    assert!(!blob_path(&kitchen.out(), &digest).exists());
+    succeeded(&["cache", "prune", "--all", "--cache-dir", kitchen.path("cache").to_str().expect("UTF-8")]);
+    assert_eq!(kitchen.image(&[]).report["digest"], image.report["digest"]);
+}
+
 #[test]
 fn what_is_no_cache_is_refused_and_what_is_not_there_yet_is_told() {
     let kitchen = copies();
