@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use larder::runtime::GRACE;
 use rustix::process::Signal;
 
 use crate::support::context::oci;
@@ -186,7 +187,7 @@ fn steps_of_root_and_users_get_signals_in_every_runtime() {
             let begin = Instant::now();
             larder.signal(Signal::TERM);
             let status = larder.wait().expect("it is ours");
-            assert!(begin.elapsed() < Duration::from_secs(6), "{who} {runtime:?} {:?}: {}", begin.elapsed(), told());
+            assert!(begin.elapsed() < GRACE, "{who} {runtime:?} {:?}: {}", begin.elapsed(), told());
             assert_eq!(status.code(), Some(130), "{}", told());
             let counts = ["first", "second", "third", "next"].map(|word| told().lines().filter(|line| line.ends_with(&format!(" {word}"))).count());
             assert_eq!(counts, [1, 1, 1, 0], "{who} {runtime:?}: {}", told());
