@@ -30,7 +30,7 @@ mod tests;
 mod transport;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::error::Result;
 use crate::fsio::{Dir, Lock, Patience};
@@ -66,6 +66,8 @@ struct Shared {
     barrier: Barrier,
     /// Made by the first write, so that reading creates nothing.
     staging: OnceLock<Staging>,
+    /// Held while it is made.
+    staging_begins: Mutex<()>,
     /// What is strange about `index.json`, once that was seen.
     remark: OnceLock<&'static str>,
     /// Held for what it keeps others from.
@@ -98,10 +100,14 @@ impl Shared {
         if let Some(staging) = self.staging.get() {
             return Ok(staging);
         }
+        // One thread at a time: no other begins to write before the sweep is over.
+        let _alone = self.staging_begins.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(staging) = self.staging.get() {
+            return Ok(staging);
+        }
         // What cannot be swept now is swept later, by another writer or by garbage collection.
         let _ = Staging::sweep(&self.root);
         let new = Staging::create(&self.root)?;
-        // Where two threads come here at once, the second directory goes as it came.
         Ok(self.staging.get_or_init(|| new))
     }
 }

@@ -1,7 +1,7 @@
 //! Opening and creating layouts.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
@@ -46,6 +46,7 @@ impl Layout {
                         options,
                         barrier: Barrier::default(),
                         staging: OnceLock::new(),
+                        staging_begins: Mutex::new(()),
                         remark: OnceLock::new(),
                         _presence: presence,
                     }),

@@ -399,6 +399,27 @@ fn cra_17_the_same_content_from_sixteen_threads_is_one_file() {
 }
 
 #[test]
+fn cra_23_no_thread_writes_before_what_the_dead_left_is_gone() {
+    for _ in 0..50 {
+        let (_temp, layout) = layout();
+        let dead = [1, 2].map(|n| layout.path().join(format!("{}{n}-dead", staging::PREFIX)));
+        for dead in &dead {
+            fs::create_dir(dead).expect("own directory");
+            (0..50).for_each(|n| fs::write(dead.join(n.to_string()), "").expect("own directory"));
+        }
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let _writer = layout.blob_writer(Algorithm::Sha256).expect("begun");
+                    let left = names(layout.path()).into_iter().filter(|name| name.starts_with(staging::PREFIX));
+                    assert_eq!(left.count(), 1, "that of this layout");
+                });
+            }
+        });
+    }
+}
+
+#[test]
 fn cra_15_and_16_no_update_is_lost_and_no_reader_sees_half() {
     let (_temp, layout) = layout();
     let patient = Options { lock_timeout: Duration::from_secs(60), ..Options::default() };
