@@ -15,7 +15,7 @@ use crate::fsio::Dir;
 use crate::graph::image::{Choice, Image};
 use crate::layer::remarks::Remarks;
 use crate::layer::stack::{Entries, Stack};
-use crate::layer::unpack::{self, Complete, LeftOut, Owner, Target, What};
+use crate::layer::unpack::{self, Complete, LeftOut, Owner, Privileges, Target, What};
 use crate::spec::{Descriptor, Digest, text};
 use crate::store::{Location, Options, Source, transport};
 
@@ -30,6 +30,8 @@ pub struct UnpackRequest {
     pub target: PathBuf,
     /// Whom everything belongs to.
     pub owner: Owner,
+    /// What its programs may do.
+    pub privileges: Privileges,
     /// The most bytes of content that the layers may have.
     pub max_size: Option<u64>,
     /// Whether something may be left out.
@@ -87,6 +89,7 @@ pub struct UnpackReport {
 pub(super) struct Into<'a> {
     pub(super) target: &'a Path,
     pub(super) owner: Owner,
+    pub(super) privileges: Privileges,
     pub(super) max_size: Option<u64>,
     pub(super) completeness: Completeness,
     pub(super) durability: Durability,
@@ -97,12 +100,12 @@ pub(super) struct Into<'a> {
 /// Kinds: `conflict` where the target is there and not empty; `not_found` for the image, its platform, or the directory that is to hold the target; `corrupt` for
 /// damage and for layers that make no sense; `unsupported` for what is no container image, beyond limits, and where something would have to be left out and must not be.
 pub fn execute(run: &Run, request: &UnpackRequest) -> Result<UnpackReport> {
-    let UnpackRequest { target, owner, max_size, completeness, durability, .. } = request;
+    let &UnpackRequest { ref target, owner, privileges, max_size, completeness, durability, .. } = request;
     check_target(target)?;
     let source = transport::source(&request.image, &request.options)?;
     let root = source.resolve(request.image.selector())?;
     let found = Image::find(&*source, &root, &request.choice)?;
-    image(run, &*source, &found, &Into { target, owner: *owner, max_size: *max_size, completeness: *completeness, durability: *durability })
+    image(run, &*source, &found, &Into { target, owner, privileges, max_size, completeness, durability })
 }
 
 /// Whether a directory can be unpacked to, as far as that is known beforehand. Kinds as [`execute`].
@@ -115,7 +118,7 @@ pub(super) fn image(run: &Run, source: &dyn Source, image: &Image, into: &Into<'
     let (parent, name) = place(into.target)?;
     let layers = &image.manifest.value.layers;
     let stack = Stack::new(run, source, layers.iter().zip(&image.diff_ids))?;
-    let options = unpack::Options { owner: into.owner, max_size: into.max_size, cancel: run.cancel.clone() };
+    let options = unpack::Options { owner: into.owner, privileges: into.privileges, max_size: into.max_size, cancel: run.cancel.clone() };
     let mut target = Target::create(parent.clone(), &name, options)?;
     let task = run.events.start("unpack", Some(stack.size()));
     stack.read(&task, |position, entries| apply(run, &layers[position], entries, &mut target))?;
@@ -199,7 +202,7 @@ fn line(left_out: &LeftOut) -> String {
     const NAMED: usize = 3;
     let [one, many] = match left_out.what {
         What::OWNER => ["entry has another owner than the image says", "entries have another owner than the image says"],
-        What::SETUID => ["entry has lost its setuid or setgid bit with its owner", "entries have lost their setuid or setgid bits with their owners"],
+        What::SETUID => ["entry is without its setuid or setgid bit", "entries are without their setuid or setgid bits"],
         What::DEVICE => ["device is left out", "devices are left out"],
         _ => ["extended attribute is left out", "extended attributes are left out"],
     };

@@ -121,6 +121,14 @@ fn root_can_be_rootless_strict_and_somebody_else() {
     assert!(!strict.exists());
     assert_eq!(unpack(&forge, &strict, &["--strict"]).code, Some(0));
 
+    let tame = home.path().join("tame");
+    let ran = unpack(&forge, &tame, &["--no-suid"]);
+    assert_eq!(left_out(&ran.json()), [("setuid".to_owned(), 1)]);
+    assert!(ran.stderr.contains("1 entry is without its setuid or setgid bit: su"), "{ran:?}");
+    let metadata = fs::metadata(tame.join("su")).expect("there");
+    assert_eq!((metadata.mode() & 0o7777, metadata.uid(), metadata.gid()), (0o755, 5, 6));
+    assert_eq!(unpack(&forge, &home.path().join("neither"), &["--no-suid", "--strict"]).code, Some(6), "what is wanted is left out all the same");
+
     let other = home.path().join("other");
     let ran = unpack(&forge, &other, &["--owner", "5:9"]);
     assert_eq!(left_out(&ran.json()).last(), Some(&("setuid".to_owned(), 1)));

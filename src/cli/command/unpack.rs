@@ -11,7 +11,7 @@ use crate::cli::output::Report;
 use crate::cli::style::Style;
 use crate::cli::{bytes, host};
 use crate::error::Result;
-use crate::layer::unpack::Owner;
+use crate::layer::unpack::{Owner, Privileges};
 use crate::ops::unpack::{self, Completeness, Durability, UnpackReport, UnpackRequest};
 use crate::spec::text;
 use crate::store::Location;
@@ -25,6 +25,7 @@ use crate::store::Location;
 Examples:
   larder unpack oci:hello.oci:1.4.2 rootfs
   larder unpack oci:hello.oci:1.4.2 rootfs-arm64 --platform linux/arm64 --rootless
+  larder unpack oci:hello.oci:1.4.2 rootfs-to-look-at --no-suid
   larder unpack oci:hello.oci:1.4.2 rootfs --format json | jq .left_out")]
 pub(crate) struct Args {
     /// Image to unpack; the layout alone means the only image in it
@@ -42,6 +43,9 @@ pub(crate) struct Args {
     /// Makes everything belong to these numbers; takes root
     #[arg(long, value_name = "UID:GID", value_parser = parse_owner, conflicts_with = "rootless")]
     owner: Option<(u32, u32)>,
+    /// Leaves out what lends rights to who runs a program: setuid and setgid bits of files, and capabilities
+    #[arg(long)]
+    no_suid: bool,
     /// Fails instead of leaving something out
     #[arg(long)]
     strict: bool,
@@ -64,6 +68,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<()> {
         choice: host::choice(args.platform.as_deref())?,
         target: args.target,
         owner,
+        privileges: if args.no_suid { Privileges::Dropped } else { Privileges::Kept },
         max_size: args.max_size,
         completeness: if args.strict { Completeness::Complete } else { Completeness::AsFarAsPossible },
         durability: if args.sync { Durability::OnDisk } else { Durability::Written },

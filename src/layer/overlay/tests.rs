@@ -23,7 +23,7 @@ use crate::exec::{Run, Timestamps, pool};
 use crate::fsio::Dir;
 use crate::fsio::overlay::{Attributes, is_whiteout};
 use crate::layer::entry::Xattrs;
-use crate::layer::unpack::{self, Owner};
+use crate::layer::unpack::{self, Owner, Privileges};
 use crate::layer::{Codec, Entry, EntryKind, builder, stack::Stack};
 use crate::spec::{Algorithm, Descriptor, DiffId, Digest, MediaType};
 use crate::store::layout::{Layout, Options};
@@ -100,7 +100,7 @@ impl Bench {
     fn unpack(&self, layers: &[Stored]) -> Result<PathBuf> {
         let name = self.unique();
         let parent = Arc::new(Dir::open(self.temp.path())?);
-        let options = unpack::Options { owner: Owner::Described, max_size: None, cancel: self.run.cancel.clone() };
+        let options = unpack::Options { owner: Owner::Described, privileges: Privileges::Kept, max_size: None, cancel: self.run.cancel.clone() };
         let mut target = unpack::Target::create(parent.clone(), Path::new(&name), options)?;
         let stack = Stack::new(&self.run, &self.layout, layers.iter().map(|(descriptor, diff_id)| (descriptor, diff_id)))?;
         stack.read(&self.run.events.start("", None), |_, entries| {

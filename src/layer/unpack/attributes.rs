@@ -31,6 +31,16 @@ impl Owner {
     }
 }
 
+/// Whether a program may run with rights that whoever starts it does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Privileges {
+    /// As the layers say and [`Owner`] allows.
+    #[default]
+    Kept,
+    /// Never: setuid and setgid bits of what is not a directory and file capabilities are left out, as a mount with `nosuid` ignores them.
+    Dropped,
+}
+
 /// What an entry says of itself besides its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::layer) struct Attributes {
@@ -59,6 +69,9 @@ const USER_XATTR: &[u8] = b"user.";
 /// The number that means "do not change" to the kernel, and so nobody.
 const NOBODY: u32 = u32::MAX;
 
+/// The attribute that lends rights of the system to who runs a program. capabilities(7).
+const CAPABILITY: &[u8] = b"security.capability";
+
 impl Attributes {
     /// Fails with kind `corrupt` for an owner that cannot be.
     pub(in crate::layer) fn of(entry: &Entry) -> Result<Attributes> {
@@ -81,14 +94,20 @@ enum Place<'a> {
 #[derive(Debug)]
 pub(in crate::layer) struct Setter {
     owner: Owner,
+    privileges: Privileges,
     /// Whom new files belong to.
     caller: (u32, u32),
     umask: Mode,
 }
 
 impl Setter {
+    /// One that keeps privileges.
     pub(in crate::layer) fn new(owner: Owner, caller: (u32, u32), umask: Mode) -> Self {
-        Setter { owner, caller, umask }
+        Setter { owner, privileges: Privileges::Kept, caller, umask }
+    }
+
+    pub(super) fn with_privileges(self, privileges: Privileges) -> Self {
+        Setter { privileges, ..self }
     }
 
     /// With which mode to create a file, so that it mostly has the right one. One with attributes can be written to, because otherwise only root could set them.
@@ -149,10 +168,11 @@ impl Setter {
     fn mode(&self, attributes: &Attributes, left_out: &mut Vec<What>) -> u32 {
         let owner = self.owner(attributes);
         let mut mode = attributes.mode;
-        if owner.0 != attributes.owner.0 || self.owner == Owner::Mapped {
+        let never = self.owner == Owner::Mapped || self.privileges == Privileges::Dropped;
+        if owner.0 != attributes.owner.0 || never {
             mode &= !SETUID;
         }
-        if owner.1 != attributes.owner.1 || self.owner == Owner::Mapped {
+        if owner.1 != attributes.owner.1 || never {
             mode &= !SETGID;
         }
         if mode != attributes.mode {
@@ -198,7 +218,8 @@ impl Setter {
 
     /// Whether an attribute is taken over at all.
     fn takes(&self, name: &[u8]) -> bool {
-        !changeset::is_of_machine(name) && (!self.owner.is_caller() || name.starts_with(USER_XATTR))
+        let lends = name == CAPABILITY && self.privileges == Privileges::Dropped;
+        !lends && !changeset::is_of_machine(name) && (!self.owner.is_caller() || name.starts_with(USER_XATTR))
     }
 }
 

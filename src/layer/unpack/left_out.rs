@@ -14,7 +14,7 @@ const LISTED: usize = 100;
 pub enum What {
     /// Its owner or group: it has those that were asked for instead.
     Owner,
-    /// Its setuid or setgid bit, which would lend the rights of an owner that the layer does not mean.
+    /// Its setuid or setgid bit, which would lend the rights of an owner that the layer does not mean, or is not to lend any.
     Setuid,
     /// Itself: it is a device.
     Device,

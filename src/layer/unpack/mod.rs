@@ -30,7 +30,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-pub use attributes::Owner;
+pub use attributes::{Owner, Privileges};
 pub use left_out::{LeftOut, What};
 
 use super::apply::{Kind, NodeId, Placement, Rootfs};
@@ -49,6 +49,8 @@ use directories::Directories;
 pub struct Options {
     /// Whom it belongs to.
     pub owner: Owner,
+    /// What its programs may do.
+    pub privileges: Privileges,
     /// The most bytes of content that all layers together may have.
     pub max_size: Option<u64>,
     /// Ends it early.
@@ -111,7 +113,7 @@ impl Target {
     pub fn create(parent: Arc<Dir>, name: &Path, options: Options) -> Result<Target> {
         let staging = TempDir::create(parent, name)?;
         let caller = Stat::from(rustix::fs::fstat(staging.dir()).at("examine", staging.dir().path())?);
-        let setter = Setter::new(options.owner, (caller.uid, caller.gid), umask(staging.dir())?);
+        let setter = Setter::new(options.owner, (caller.uid, caller.gid), umask(staging.dir())?).with_privileges(options.privileges);
         let directories = Directories::below(staging.dir())?;
         Ok(Target { rootfs: Rootfs::default(), staging, directories, setter, options, written: 0, buffer: Vec::new() })
     }

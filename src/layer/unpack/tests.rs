@@ -67,13 +67,17 @@ impl Place {
         self.outside().join(name).to_str().expect("UTF-8").to_owned()
     }
 
-    fn target(&self, owner: Owner) -> Target {
-        let options = Options { owner, max_size: Some(1 << 30), cancel: Cancel::default() };
+    fn target(&self, owner: Owner, privileges: Privileges) -> Target {
+        let options = Options { owner, privileges, max_size: Some(1 << 30), cancel: Cancel::default() };
         Target::create(self.parent.clone(), Path::new("in"), options).expect("created")
     }
 
     fn unpack_for(&self, owner: Owner, layers: &[Layer]) -> Result<Unpacked> {
-        let mut target = self.target(owner);
+        self.unpack_with(owner, Privileges::Kept, layers)
+    }
+
+    fn unpack_with(&self, owner: Owner, privileges: Privileges, layers: &[Layer]) -> Result<Unpacked> {
+        let mut target = self.target(owner, privileges);
         for layer in layers {
             target.begin_layer();
             for (entry, content) in layer {
@@ -228,7 +232,7 @@ fn tar_18_directories_that_become_links_meanwhile_lead_nowhere() {
     let mut failed = 0;
     for round in 0..20 {
         let place = Place::new();
-        let mut target = place.target(Owner::Described);
+        let mut target = place.target(Owner::Described, Privileges::Kept);
         target.begin_layer();
         let staging = target.staging.dir().path().to_owned();
         let stop = std::sync::atomic::AtomicBool::new(false);
@@ -261,7 +265,7 @@ fn tar_18_directories_that_become_links_meanwhile_lead_nowhere() {
 #[test]
 fn cra_27_nothing_is_visible_before_the_end_and_nothing_is_left_of_a_failure() {
     let place = Place::new();
-    let mut target = place.target(Owner::Described);
+    let mut target = place.target(Owner::Described, Privileges::Kept);
     target.begin_layer();
     for (entry, content) in [entry("locked", EntryKind::Directory, 0), file("locked/x", "x")] {
         target.apply(&entry, &mut &content[..]).expect("applied");
@@ -282,7 +286,7 @@ fn cra_27_nothing_is_visible_before_the_end_and_nothing_is_left_of_a_failure() {
 fn tar_50_a_name_that_the_disk_takes_for_another_is_a_conflict() {
     for (entry, content) in [file("A", "x"), dir("A"), link("A", "x"), entry("A", EntryKind::Fifo, 0o600)] {
         let place = Place::new();
-        let mut target = place.target(Owner::Described);
+        let mut target = place.target(Owner::Described, Privileges::Kept);
         target.begin_layer();
         // As on a disk where `A` is there once `a` is.
         fs::write(target.staging.dir().path().join("A"), "").expect("written");
@@ -319,7 +323,7 @@ fn tar_59_the_number_that_means_nobody_is_refused() {
 #[test]
 fn cmp_04_content_beyond_the_limit_is_refused() {
     let place = Place::new();
-    let mut target = place.target(Owner::Described);
+    let mut target = place.target(Owner::Described, Privileges::Kept);
     target.options.max_size = Some(10);
     target.begin_layer();
     target.apply(&file("a", "12345").0, &mut &b"12345"[..]).expect("within");
@@ -427,6 +431,35 @@ fn tar_36_and_38_root_gets_owners_devices_and_capabilities() {
     let length = rustix::fs::getxattr(place.at("ping"), "security.capability", &mut value).expect("set");
     assert_eq!(&value[..length], capability);
     assert_eq!(rustix::fs::lgetxattr(place.at("l"), "trusted.note", &mut value), Ok(1));
+}
+
+#[test]
+fn tar_37_no_program_lends_rights_that_nobody_wants() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new();
+    let mut ping = entry("ping", EntryKind::File { size: 0 }, 0o755);
+    ping.0.xattrs.insert(b"security.capability".to_vec(), [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0].to_vec());
+    ping.0.xattrs.insert(b"user.note".to_vec(), b"x".to_vec());
+    let bits = |path, mode| entry(path, EntryKind::File { size: 0 }, mode);
+    let layer = vec![
+        ping,
+        bits("su", 0o4755),
+        bits("write", 0o2755),
+        bits("sticky", 0o1755),
+        entry("tmp", EntryKind::Directory, 0o7777),
+        hardlink("other-su", "su"),
+        entry("queue", EntryKind::Fifo, 0o6644),
+    ];
+    let unpacked = place.unpack_with(Owner::Described, Privileges::Dropped, &[layer]).expect("unpacked");
+    let modes = ["su", "other-su", "write", "sticky", "tmp", "queue"].map(|path| place.mode(path));
+    assert_eq!(modes, [0o755, 0o755, 0o755, 0o1755, 0o7777, 0o644]);
+    let mut value = [0; 64];
+    assert_eq!(rustix::fs::getxattr(place.at("ping"), "security.capability", &mut value), Err(Errno::NODATA));
+    assert_eq!(rustix::fs::getxattr(place.at("ping"), "user.note", &mut value), Ok(1));
+    let left_out: Vec<_> = unpacked.left_out.iter().map(|left| (left.what, left.entries.join(" "))).collect();
+    assert_eq!(left_out, [("attribute", "ping (security.capability)".into()), ("setuid", "other-su queue su write".into())]);
 }
 
 #[test]

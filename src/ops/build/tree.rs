@@ -15,7 +15,7 @@ use crate::layer::changeset::Item;
 use crate::layer::entry::path_order;
 use crate::layer::squash::squash;
 use crate::layer::stack::Stack;
-use crate::layer::unpack::Owner;
+use crate::layer::unpack::{Owner, Privileges};
 use crate::layer::{Codec, Layer, Times, builder};
 use crate::ops::unpack::{self, Completeness, Durability, Into};
 use crate::spec::{Algorithm, Platform, text};
@@ -135,7 +135,14 @@ impl Prepared<'_> {
 
 fn directories(run: &Run, layout: &Layout, images: &[(String, Image)], output: &TreeOutput) -> Result<()> {
     let unpack = |target: &Path, image: &Image| {
-        let into = Into { target, owner: output.owner, max_size: None, completeness: Completeness::AsFarAsPossible, durability: Durability::OnDisk };
+        let into = Into {
+            target,
+            owner: output.owner,
+            privileges: Privileges::Kept,
+            max_size: None,
+            completeness: Completeness::AsFarAsPossible,
+            durability: Durability::OnDisk,
+        };
         unpack::image(run, layout, image, &into).map(drop)
     };
     if !output.splits(images.len()) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use larder::exec::{Run, Timestamps};
 use larder::fsio::Dir;
 use larder::layer::overlay::{self, changes};
-use larder::layer::unpack::{self, Owner};
+use larder::layer::unpack::{self, Owner, Privileges};
 use larder::layer::{Codec, builder, stack::Stack};
 use larder::runtime::{Access, Content, Mount, Rootfs, Step};
 use larder::spec::{Algorithm, Descriptor, DiffId};
@@ -110,7 +110,7 @@ impl Layers {
 
     fn unpack(&self, name: &str) -> Tree {
         let parent = Arc::new(Dir::open(self.place.path()).expect("opened"));
-        let options = unpack::Options { owner: Owner::Described, max_size: None, cancel: self.run.cancel.clone() };
+        let options = unpack::Options { owner: Owner::Described, privileges: Privileges::Kept, max_size: None, cancel: self.run.cancel.clone() };
         let mut target = unpack::Target::create(parent.clone(), Path::new(name), options).expect("created");
         let stack = Stack::new(&self.run, &self.layout, self.all()).expect("layers");
         let read = stack.read(&self.run.events.start("", None), |_, entries| {
