@@ -11,6 +11,7 @@ use crate::fsio::Placed;
 use crate::spec::{Descriptor, Digest, Kind};
 use crate::store::{Content, Destination, Presence, Put, Sharing, Source};
 
+use super::claims::Claims;
 use super::plan::{CopyPlan, two_sizes};
 
 /// How content comes to the destination.
@@ -135,7 +136,8 @@ pub fn all<'a>(plans: &'a [CopyPlan<'_>]) -> Result<Vec<&'a Descriptor>> {
 
 /// Copies what `plans` say and commits their names, all at once.
 ///
-/// Kinds: those of [`Source::open`], [`Destination::put`] and [`Destination::commit`]; `interrupted`. Whatever fails, no name has changed.
+/// Kinds: those of [`Source::open`], [`Destination::put`] and [`Destination::commit`]; `conflict` for a [claimed](CopyPlan::claimed) name that stands on another
+/// image; `interrupted`. Whatever fails, no name has changed.
 pub fn execute(run: &Run, plans: &[CopyPlan<'_>], destination: &dyn Destination, how: How) -> Result<Carried> {
     let asking = if how.reading == Reading::All { Asking::All } else { Asking::Above };
     match carry_out(run, plans, destination, how, asking) {
@@ -178,7 +180,12 @@ fn carry_out(run: &Run, plans: &[CopyPlan<'_>], destination: &dyn Destination, h
     run.cancel.check()?;
     // Content alone becomes visible with a name that comes later.
     if !entries.is_empty() {
-        destination.commit(&entries).map_err(|error| error.side(Side::Destination))?;
+        let claims = Claims::of(plans);
+        let committed = match claims.is_empty() {
+            true => destination.commit(&entries),
+            false => destination.commit_if(&entries, &|there| claims.check(&there.manifests, &destination.location())),
+        };
+        committed.map_err(|error| error.side(Side::Destination))?;
     }
     Ok(execution.carried.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

@@ -8,6 +8,7 @@ use crate::graph::filter::{Filter, Filtered};
 use crate::graph::referrers::{self, Search};
 use crate::graph::{Graph, find, image};
 use crate::spec::{Descriptor, Digest, Document, ImageIndex, Kind, MediaType, Selector, annotation, limits, media_type};
+use crate::store::entries::Identity;
 use crate::store::{Destination as _, MemoryStore, Source};
 
 use super::overlay::Overlay;
@@ -27,6 +28,8 @@ pub struct CopyPlan<'a> {
     below: BTreeMap<Digest, Vec<Digest>>,
     /// The names, and what they will stand on.
     pub entries: Vec<Descriptor>,
+    /// Which of these names must not leave another image that has them at the destination. None, unless somebody adds them.
+    pub claimed: HashSet<Identity>,
     /// Indexes that were written anew because they lost platforms.
     pub rewritten: Vec<Rewritten>,
     /// What belongs to the images and is not carried.
@@ -136,6 +139,7 @@ impl<'a> CopyPlan<'a> {
             documents: Vec::new(),
             below: BTreeMap::new(),
             entries: Vec::new(),
+            claimed: HashSet::new(),
             rewritten: Vec::new(),
             left_out: Vec::new(),
         }

@@ -1,8 +1,9 @@
 use super::*;
-use crate::error::{ErrorKind, Result};
+use crate::error::{ErrorKind, Result, Side};
 use crate::exec::Run;
 use crate::graph::Graph;
 use crate::spec::{Descriptor, Digest, Document, ImageIndex, ImageManifest, ImageName, MediaType, Platform, Selector, annotation};
+use crate::store::entries::Identity;
 use crate::store::layout::{Layout, Options};
 use crate::store::{Destination, MemoryStore, Presence, Sharing, Source};
 use std::collections::HashSet;
@@ -268,6 +269,24 @@ fn a_sparse_copy_keeps_a_manifest_that_is_also_listed_for_another_platform() {
     let plan = planned(&from, &wanted, &sparse, Referrers::Left).expect("planned");
     execute(&run(1), &[plan], &to, HOW).expect("copied");
     assert_eq!(whole(&to), 4);
+}
+
+/// As for somebody who took the name after everybody looked.
+#[test]
+fn arc_17_a_claimed_name_that_stands_on_another_image_stays_and_changes_nothing() {
+    let (from, to) = (MemoryStore::default(), MemoryStore::default());
+    let [multi, single] = sample(&from);
+    let other = named(image(&to, "linux/amd64", &["other"]), "single");
+    to.commit(std::slice::from_ref(&other)).expect("committed");
+    let wanted = Wanted::All;
+    let mut plan = planned(&from, &wanted, &Platforms::All, Referrers::Left).expect("planned");
+    plan.claimed.extend([&multi, &single].into_iter().filter_map(Identity::of_entry));
+    let error = execute(&run(2), &[plan.clone()], &to, HOW).expect_err("the name is another's");
+    assert_eq!((error.kind(), error.subject_text(), error.failed_side()), (ErrorKind::Conflict, Some("single"), Some(Side::Destination)));
+    assert_eq!(to.index().expect("readable").manifests, [other]);
+    plan.claimed.remove(&Identity::of_entry(&single).expect("a name"));
+    execute(&run(2), &[plan], &to, HOW).expect("copied");
+    assert_eq!(to.index().expect("readable").manifests, [single, multi]);
 }
 
 #[test]

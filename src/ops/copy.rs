@@ -1,17 +1,18 @@
 //! Copying images between stores.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde::Serialize;
 
-use crate::copy::{self, CopyPlan, How, LeftOut, Platforms, Referrers, Tally, Wanted, Why};
+use crate::copy::{self, Claims, CopyPlan, How, LeftOut, Names, Platforms, Referrers, Tally, Wanted, Why};
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::exec::Run;
 use crate::fsio::Dir;
-use crate::spec::{Descriptor, Digest, ImageName};
+use crate::spec::{Descriptor, Digest, ImageIndex, ImageName, Prefix, Selector};
 use crate::store::entries::Identity;
-use crate::store::{Location, Options, Source, transport};
+use crate::store::transport::{self, LAYOUT};
+use crate::store::{Location, Options, Source};
 
 /// What to copy where to.
 #[derive(Clone, Debug)]
@@ -24,10 +25,24 @@ pub struct CopyRequest {
     pub platforms: Platforms,
     /// Whether what is attached comes along.
     pub referrers: Referrers,
+    /// What the names that images have in their sources come under.
+    pub prefix: Option<Prefix>,
+    /// Which names move.
+    pub moving: Moving,
     /// How content comes over.
     pub how: How,
     /// How stores are opened.
     pub options: Options,
+}
+
+/// Which names leave the image that they stand on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Moving {
+    /// Those that the request writes, and those of layouts. What only an archive calls its images, anybody may have written.
+    #[default]
+    Known,
+    /// All.
+    Any,
 }
 
 /// What was copied.
@@ -163,7 +178,8 @@ pub fn plan(run: &Run, request: &CopyRequest) -> Result<CopyPlanReport> {
 
 /// Copies the images.
 ///
-/// Kinds: those of [`CopyPlan::new`] and [`copy::execute`]; `conflict` where one name would stand on two images.
+/// Kinds: those of [`CopyPlan::new`] and [`copy::execute`]; `conflict` where one name would stand on two images, and where one would move that is not to;
+/// `usage` for a name that does not go with the prefix.
 pub fn execute(run: &Run, request: &CopyRequest) -> Result<CopyReport> {
     let sources = Sources::open(request)?;
     let plans = plans(run, request, &sources)?;
@@ -214,10 +230,45 @@ fn plans<'a>(run: &Run, request: &'a CopyRequest, sources: &'a Sources) -> Resul
     let mut plans = Vec::new();
     for (location, wanted) in &request.sources {
         let Some(source) = sources.get(location) else { continue };
-        let request = copy::CopyRequest { source, wanted, platforms: &request.platforms, referrers: request.referrers };
-        plans.push(CopyPlan::new(run, &request)?);
+        let wish = copy::CopyRequest { source, wanted, platforms: &request.platforms, referrers: request.referrers };
+        let mut plan = CopyPlan::new(run, &wish)?;
+        let asked = asked(wanted, &plan.entries);
+        let claims = request.moving == Moving::Known && transport::of(location)?.scheme() != LAYOUT;
+        for entry in &mut plan.entries {
+            let is_asked = Identity::of_entry(entry).is_some_and(|identity| asked.contains(&identity));
+            if let Some(prefix) = &request.prefix {
+                bring_under(run, prefix, entry)?;
+            }
+            plan.claimed.extend(Identity::of_entry(entry).filter(|_| claims && !is_asked));
+        }
+        plans.push(plan);
     }
     Ok(plans)
+}
+
+/// The names that the request itself writes.
+fn asked(wanted: &Wanted, entries: &[Descriptor]) -> HashSet<Identity> {
+    match wanted {
+        Wanted::One(_, Names::New(names)) => names.iter().map(Identity::of).collect(),
+        Wanted::One(selector @ Selector::Name(_), Names::Kept) => {
+            let index = ImageIndex::new(entries.to_vec());
+            selector.entries(&index).into_iter().filter_map(Identity::of_entry).collect()
+        }
+        Wanted::One(..) | Wanted::All => HashSet::new(),
+    }
+}
+
+/// Gives an entry the name below the prefix, or none where there is none.
+fn bring_under(run: &Run, prefix: &Prefix, entry: &mut Descriptor) -> Result<()> {
+    let Some(name) = ImageName::of(entry) else { return Ok(()) };
+    match prefix.apply(&name).map_err(|error| error.context(format!("cannot bring the name `{name}` under {prefix}")))? {
+        Some(name) => name.apply(entry),
+        None => {
+            ImageName::clear(entry);
+            run.events.warn(format!("{} comes without its name `{name}`, which is no repository with a tag and so has no place under {prefix}", entry.digest));
+        }
+    }
+    Ok(())
 }
 
 /// What of the plans is told.
@@ -234,6 +285,7 @@ impl Summary {
             // What is wrong with it is told when it is opened for writing.
             Err(_) => Vec::new(),
         };
+        Claims::of(plans).check(&before, &shown(&request.destination)).map_err(|error| error.side(Side::Destination))?;
         let before: HashMap<Identity, &Digest> = before.iter().filter_map(|entry| Some((Identity::of_entry(entry)?, &entry.digest))).collect();
         let mut known: HashMap<Identity, &Descriptor> = HashMap::new();
         let mut names = Vec::new();
@@ -313,7 +365,8 @@ mod tests {
 
     fn request(sources: Vec<(Location, Wanted)>, destination: Location) -> CopyRequest {
         let how = How { sharing: None, reading: Reading::Copied };
-        CopyRequest { sources, destination, platforms: Platforms::All, referrers: Referrers::Left, how, options: Options::default() }
+        let (prefix, moving) = (None, Moving::Known);
+        CopyRequest { sources, destination, platforms: Platforms::All, referrers: Referrers::Left, prefix, moving, how, options: Options::default() }
     }
 
     fn one(name: &str) -> Wanted {

@@ -30,7 +30,7 @@ pub use document::Document;
 pub use links::{Node, Role};
 pub use manifest::{ImageIndex, ImageManifest};
 pub use media_type::{Compression, Family, Kind, LayerMedia};
-pub use name::{ImageName, Selector};
+pub use name::{ImageName, Prefix, Selector};
 pub use platform::Platform;
 pub use reference::Reference;
 pub use sum::{Sum, Summing};

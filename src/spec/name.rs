@@ -5,7 +5,11 @@
 //! that all of them find the image. What identifies an entry is its full reference, or without one its ref.name: two repositories with the
 //! same tag live side by side. image-spec, annotations.md.
 
+mod prefix;
+
 use std::fmt;
+
+pub use prefix::Prefix;
 
 use super::descriptor::Descriptor;
 use super::digest::Digest;

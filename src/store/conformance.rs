@@ -2,8 +2,8 @@
 
 use std::io::Read as _;
 
-use crate::error::ErrorKind;
-use crate::spec::{Descriptor, Digest, ImageManifest, MediaType, json};
+use crate::error::{Error, ErrorKind};
+use crate::spec::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType, json};
 
 use super::{Destination, Sharing, Source};
 
@@ -11,6 +11,7 @@ use super::{Destination, Sharing, Source};
 pub(crate) fn check<S: Source + Destination>(make: impl Fn() -> S) {
     check_named(&make);
     enters_what_has_no_name_once(&make());
+    changes_names_only_on_the_condition(&make());
 }
 
 /// The suite for stores whose entries all have names.
@@ -119,6 +120,17 @@ fn replaces_names_and_keeps_the_rest(store: &(impl Source + Destination)) {
     entries.sort();
     let expected = [("a", &two), ("a-b", &two), ("b", &one)].map(|(name, entry)| (Some(name.to_owned()), entry.digest.clone()));
     assert_eq!(entries, expected);
+}
+
+fn changes_names_only_on_the_condition(store: &(impl Source + Destination)) {
+    let (one, two) = (manifest(store, b"one"), manifest(store, b"two"));
+    store.commit(&[named(one.clone(), "a")]).expect("committed");
+    let seen = |index: &ImageIndex| index.manifests.iter().map(|entry| entry.digest.clone()).collect::<Vec<_>>();
+    let refused = store.commit_if(&[named(two.clone(), "a"), named(two.clone(), "b")], &|index| Err(Error::conflict(format!("{:?}", seen(index)))));
+    assert_eq!(refused.expect_err("refused").message(), format!("{:?}", [&one.digest]));
+    assert_eq!(seen(&store.index().expect("readable")), [one.digest]);
+    store.commit_if(&[named(two.clone(), "a")], &|_| Ok(())).expect("committed");
+    assert_eq!(seen(&store.index().expect("readable")), [two.digest]);
 }
 
 fn enters_what_has_no_name_once(store: &(impl Source + Destination)) {

@@ -68,7 +68,13 @@ impl Destination for MemoryStore {
     }
 
     fn commit(&self, new: &[Descriptor]) -> Result<()> {
-        entries::enter(&mut lock(&self.shared.index), new);
+        self.commit_if(new, &|_| Ok(()))
+    }
+
+    fn commit_if(&self, new: &[Descriptor], condition: &dyn Fn(&ImageIndex) -> Result<()>) -> Result<()> {
+        let mut index = lock(&self.shared.index);
+        condition(&index)?;
+        entries::enter(&mut index, new);
         Ok(())
     }
 }

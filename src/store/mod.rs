@@ -149,6 +149,12 @@ pub trait Destination: Send + Sync {
 
     /// Adds `entries` at once, as [`entries::enter`] says, after everything put before is durable. Once this returns, a power cut loses nothing of it.
     fn commit(&self, entries: &[Descriptor]) -> Result<()>;
+
+    /// As [`commit`](Self::commit), if `condition` holds of the entries that are there at that moment: its error is the error, and nothing changes. For stores that
+    /// have all their entries in one place; others fail with kind `unsupported`.
+    fn commit_if(&self, _entries: &[Descriptor], _condition: &dyn Fn(&ImageIndex) -> Result<()>) -> Result<()> {
+        Err(Error::unsupported(format!("{} cannot change names on a condition", self.location())))
+    }
 }
 
 /// Content that can be read as often as it is needed. Nothing is proved.

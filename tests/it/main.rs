@@ -45,6 +45,7 @@ mod dockerfile_user;
 mod durable;
 mod edit;
 mod faults;
+mod foreign_names;
 mod gc;
 mod hostile;
 mod index;

@@ -14,14 +14,15 @@ use crate::cli::style::Style;
 use crate::cli::table::{Align, Table};
 use crate::copy::{How, Names, Platforms, Reading, Referrers, Wanted};
 use crate::error::{Error, Result};
-use crate::ops::copy::{self, CopiedName, CopyPlanReport, CopyReport, CopyRequest, LeftOutReport, RewrittenReport, TallyReport};
-use crate::spec::{ImageName, Platform, Selector, text};
+use crate::ops::copy::{self, CopiedName, CopyPlanReport, CopyReport, CopyRequest, LeftOutReport, Moving, RewrittenReport, TallyReport};
+use crate::spec::{ImageName, Platform, Prefix, Selector, text};
 use crate::store::{Location, Sharing};
 
 /// Copies images between layouts and archives, digests unchanged
 ///
 /// Whole indexes are copied, with all platforms and their attestations. What is there already is not copied again, so a copy that was interrupted goes on
-/// where it was. Names change last, all in one step; a name that stood on something else moves, and the report says so.
+/// where it was. Names change last, all in one step; a name that stood on something else moves, and the report says so. Names that only an archive gives do not
+/// move without --force.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -30,6 +31,7 @@ Examples:
   larder copy --all-names oci:hello.oci oci:mirror.oci
   larder copy --platform linux/arm64 oci:hello.oci:1.4.2 oci:edge.oci:stable
   larder copy --all-names oci:hello.oci oci-archive:hello.tar
+  larder copy --all-names --prefix mirror.example/imports docker-archive:foreign.tar oci:mirror.oci
   larder copy oci:hello.oci:1.4.2 docker-archive:- | ssh edge podman load")]
 pub(crate) struct Args {
     /// Images to copy, then where to
@@ -41,6 +43,12 @@ pub(crate) struct Args {
     /// Name of the copy; may be repeated
     #[arg(long, short, value_name = "NAME", conflicts_with = "all_names")]
     tag: Vec<String>,
+    /// Brings the names of the images under this host and repository, in place of the host that they have
+    #[arg(long, value_name = "HOST[/REPOSITORY]", value_parser = parse_prefix, conflicts_with = "tag")]
+    prefix: Option<Prefix>,
+    /// Moves names that only an archive gives, too
+    #[arg(long)]
+    force: bool,
     /// Copies these platforms only, under an index that lists no others; may be repeated
     #[arg(long, value_name = "OS/ARCH[/VARIANT],…")]
     platform: Vec<String>,
@@ -106,6 +114,8 @@ fn request(args: &Args, context: &Context) -> Result<CopyRequest> {
         destination,
         platforms: platforms(args)?,
         referrers: if args.referrers { Referrers::Carried } else { Referrers::Left },
+        prefix: args.prefix.clone(),
+        moving: if args.force { Moving::Any } else { Moving::Known },
         how: How { sharing, reading: if args.verify { Reading::All } else { Reading::Copied } },
         options: context.layout_options(),
     })
@@ -113,6 +123,10 @@ fn request(args: &Args, context: &Context) -> Result<CopyRequest> {
 
 /// The names that were asked for.
 fn names(args: &Args, destination: &Location, sources: usize) -> Result<Names> {
+    if let (Some(prefix), Some(name)) = (&args.prefix, destination.name()) {
+        return Err(Error::usage(format!("the copy is to be called `{}`, and --prefix {prefix} makes names of those that images have", text::shown(name)))
+            .hint("leave out one of both"));
+    }
     let mut names = Vec::from_iter(destination.name().map(ImageName::verbatim).transpose()?);
     for tag in &args.tag {
         let name = ImageName::parse_within(tag, None)?;
@@ -127,6 +141,11 @@ fn names(args: &Args, destination: &Location, sources: usize) -> Result<Names> {
             Err(Error::usage("a new name is given for more than one image").hint("copy them one by one, or leave out the name: each keeps its own"))
         }
     }
+}
+
+/// Reads a prefix. The error is one clause.
+fn parse_prefix(text: &str) -> Result<Prefix, String> {
+    Prefix::parse(text).map_err(|error| error.message().to_owned())
 }
 
 fn wanted(args: &Args, location: Location, names: &Names) -> Result<(Location, Wanted)> {

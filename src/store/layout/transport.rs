@@ -123,7 +123,12 @@ impl Destination for Layout {
     }
 
     fn commit(&self, new: &[Descriptor]) -> Result<()> {
+        self.commit_if(new, &|_| Ok(()))
+    }
+
+    fn commit_if(&self, new: &[Descriptor], condition: &dyn Fn(&ImageIndex) -> Result<()>) -> Result<()> {
         self.update_index(|index| {
+            condition(index)?;
             entries::enter(index, new);
             Ok(())
         })

@@ -191,6 +191,10 @@ impl Destination for FileArchive {
     }
 
     fn commit(&self, new: &[Descriptor]) -> Result<()> {
+        self.commit_if(new, &|_| Ok(()))
+    }
+
+    fn commit_if(&self, new: &[Descriptor], condition: &dyn Fn(&ImageIndex) -> Result<()>) -> Result<()> {
         let mut visible = lock(&self.visible);
         let _end = lock(&self.end);
         let at = {
@@ -201,6 +205,7 @@ impl Destination for FileArchive {
             plan.next()
         };
         let mut index = visible.index.clone();
+        condition(&index)?;
         entries::enter(&mut index, new);
         if let Standing::There(_, tail) = &visible.standing
             && index == visible.index

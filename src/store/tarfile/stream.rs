@@ -213,7 +213,12 @@ impl Destination for StreamArchive {
     }
 
     fn commit(&self, new: &[Descriptor]) -> Result<()> {
+        self.commit_if(new, &|_| Ok(()))
+    }
+
+    fn commit_if(&self, new: &[Descriptor], condition: &dyn Fn(&ImageIndex) -> Result<()>) -> Result<()> {
         let mut index = ImageIndex::new(Vec::new());
+        condition(&index)?;
         entries::enter(&mut index, new);
         let count = self.lock().close()?;
         let finished = self.finish(count, &index);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::copy::{How, Platforms, Reading, Referrers, Wanted};
-use crate::ops::copy::{self, CopyRequest};
+use crate::ops::copy::{self, CopyRequest, Moving};
 
 fn location(text: &str) -> Location {
     Location::parse(text).unwrap()
@@ -17,6 +17,8 @@ fn archived(bench: &Bench, scheme: &str) -> (Location, PathBuf) {
         destination: destination.clone(),
         platforms: Platforms::All,
         referrers: Referrers::Left,
+        prefix: None,
+        moving: Moving::Known,
         how: How { sharing: None, reading: Reading::Copied },
         options: Options::default(),
     };
