@@ -107,6 +107,10 @@ impl<'a> Header<'a> {
         if format == Format::Gnu && block::GNU_TIMES.into_iter().any(|field| block[field.start] != 0 && block::number(&block[field]).is_err()) {
             return Err(Error::corrupt("its GNU header has something else where times belong"));
         }
+        // libarchive believes it whatever the type says, and takes other content for the file's.
+        if format == Format::Gnu && !matches!(block[block::TYPE], b'S' | b'M') && block[block::GNU_PARTS].iter().any(|byte| *byte != 0) {
+            return Err(Error::corrupt("its GNU header has what belongs to sparse files and to parts of files, and it is neither"));
+        }
         let header = Header { block, format };
         header.check_numbers()?;
         Ok(header)

@@ -190,6 +190,25 @@ fn fields_that_some_readers_take_as_a_prefix() {
     corrupt(&v7_prefix.end(), "has a prefix");
 }
 
+/// Found in an archive that a camera wrote: its times stand where a sparse file has its size.
+#[test]
+fn tar_61_fields_that_some_readers_take_as_the_size_of_a_sparse_file() {
+    for (at, bytes) in [(476, &b"12130404200"[..]), (483, b"4200"), (386, b"00000000000"), (482, b"1"), (369, b"00000000001")] {
+        for flag in *b"05" {
+            let header = archive().raw(b"a", flag, b"", |block| {
+                gnu(block);
+                block[at..][..bytes.len()].copy_from_slice(bytes);
+            });
+            corrupt(&header.end(), "belongs to sparse files");
+        }
+        let sparse = archive().raw(b"a", b'S', b"", |block| {
+            gnu(block);
+            block[at..][..bytes.len()].copy_from_slice(bytes);
+        });
+        unsupported(&sparse.end(), "it is a sparse file");
+    }
+}
+
 #[test]
 fn tar_36_device_numbers_out_of_range() {
     for flag in *b"34" {

@@ -51,6 +51,8 @@ const MINOR: Range<usize> = 337..345;
 const PREFIX: Range<usize> = 345..500;
 /// Times of GNU headers, where others have the prefix.
 const GNU_TIMES: Range<usize> = 345..369;
+/// What only sparse files and parts of files have.
+const GNU_PARTS: Range<usize> = 369..512;
 
 const USTAR: &[u8; 8] = b"ustar\x0000";
 const GNU: &[u8; 8] = b"ustar  \0";
@@ -216,6 +218,10 @@ impl Archive {
             for time in [GNU_TIMES.start..GNU_TIMES.start + 12, GNU_TIMES.start + 12..GNU_TIMES.end] {
                 self.put_number(header, time, 1_000_000_000);
             }
+        }
+        if magic == GNU && self.wild(20) {
+            let at = GNU_PARTS.start + self.dice.below(GNU_PARTS.len() - 1);
+            header[at..at + 2].copy_from_slice(b"17");
         }
     }
 
