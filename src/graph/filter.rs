@@ -195,7 +195,7 @@ fn pointer(old: &Descriptor, new: &Descriptor) -> Descriptor {
 fn rewritten(old: &Descriptor, mut index: ImageIndex) -> Result<Document<ImageIndex>> {
     if !media_type::is_docker(&old.media_type) {
         // The first one is what others know.
-        index.annotations.entry(annotation::FILTERED_FROM.into()).or_insert_with(|| old.digest.to_string());
+        index.annotations.insert_new(annotation::FILTERED_FROM, old.digest.as_str());
     }
     let media_type: MediaType = old.media_type.clone();
     Document::create(media_type, index)
@@ -267,7 +267,7 @@ mod tests {
         let out = filtered(&store, &root, "linux/amd64").expect("filtered");
         let [(from, made)] = &out.made[..] else { panic!("one new index: {:?}", out.made) };
         assert_eq!((from, &made.value.manifests), (&root.digest, &vec![amd64, proof]));
-        assert_eq!(made.value.annotations[annotation::FILTERED_FROM], root.digest.to_string());
+        assert_eq!(made.value.annotations.get(annotation::FILTERED_FROM), Some(root.digest.as_str()));
         assert_eq!((&out.root.digest, out.left_out), (&made.descriptor.digest, vec![arm, other]));
         // Filtering again changes nothing.
         store.put(&made.descriptor, &mut &made.bytes[..]).expect("stored");

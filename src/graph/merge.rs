@@ -123,7 +123,7 @@ impl<'a> Merge<'a> {
         let same = |known: &&mut Member| known.descriptor.digest == new.descriptor.digest && is_same_platform(&known.descriptor, &new.descriptor);
         if let Some(position) = self.by_digest.get(&new.descriptor.digest).into_iter().flatten().copied().find(|position| same(&&mut self.members[*position])) {
             for (key, value) in &new.descriptor.annotations {
-                self.members[position].descriptor.annotations.entry(key.clone()).or_insert_with(|| value.clone());
+                self.members[position].descriptor.annotations.insert_new(key, value);
             }
             return Ok(());
         }

@@ -8,13 +8,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::annotations::Annotations;
 use super::digest::Digest;
 use super::platform::Platform;
 
 pub use oci_spec::image::MediaType;
-
-/// Annotations, always in key order.
-pub type Annotations = BTreeMap<String, String>;
 
 /// A pointer to content: what it is, its name, its size, and what the one who points wants to say of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +28,7 @@ pub struct Descriptor {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
     /// What the one who points says of the content.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "Annotations::is_empty")]
     pub annotations: Annotations,
     /// What the content runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,7 +68,7 @@ impl Descriptor {
 
     /// An annotation of this pointer.
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.get(key).map(String::as_str)
+        self.annotations.get(key)
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod annotation;
+pub mod annotations;
 pub mod base64;
 pub mod config;
 pub mod descriptor;
@@ -23,8 +24,9 @@ pub mod shape;
 pub mod sum;
 pub mod text;
 
+pub use annotations::Annotations;
 pub use config::{History, ImageConfig};
-pub use descriptor::{Annotations, Descriptor, MediaType};
+pub use descriptor::{Descriptor, MediaType};
 pub use digest::{Algorithm, ChainId, DiffId, Digest, Hasher};
 pub use document::Document;
 pub use links::{Node, Role};

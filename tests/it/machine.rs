@@ -73,6 +73,26 @@ fn cmp_04_a_bomb_of_attributes_is_refused_in_little_memory() {
     }
 }
 
+/// Beside the text of the entries, which has 280 MB.
+#[test]
+fn lay_53_a_million_names_take_a_bounded_amount_of_memory() {
+    const MOST: u64 = 1024;
+    const NAMES: usize = 1_000_000;
+    const KEY: &str = "org.opencontainers.image.ref.name";
+    let (forge, image) = Forge::with_image();
+    let manifest = image.manifest.to_string();
+    let entries = (0..NAMES).map(|n| {
+        let name = format!("registry.example/team/app-{n}:1.{n}");
+        format!(r#"{{"annotations":{{"io.containerd.image.name":"{name}","{KEY}":"1.{n}"}},{}"#, &manifest[1..])
+    });
+    let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.collect::<Vec<_>>().join(","));
+    std::fs::write(forge.path().join("index.json"), index).expect("writable");
+    let used = peak(&["tag", "--quiet", &oci_name(forge.path(), "registry.example/team/app-7:1.7"), "one-more"]);
+    assert!(used < MOST, "{used} MiB");
+    let index = std::fs::read(forge.path().join("index.json")).expect("readable");
+    assert_eq!(index.windows(KEY.len()).filter(|window| *window == KEY.as_bytes()).count(), NAMES + 1);
+}
+
 /// All names differ, and all that is said of them.
 #[test]
 fn a_comparison_of_a_hundred_thousand_files_on_each_side_takes_little_memory() {

@@ -98,7 +98,7 @@ impl Painter<'_> {
             if let Some(name) = &entry.name {
                 writeln!(out, "{}", self.style.strong(&text::shown(name)))?;
             }
-            for (key, value) in entry.annotations.iter().filter(|(key, _)| !matches!(key.as_str(), IMAGE_NAME | REF_NAME)) {
+            for (key, value) in entry.annotations.iter().filter(|(key, _)| !matches!(*key, IMAGE_NAME | REF_NAME)) {
                 tree.line(pair(key, value));
             }
         }

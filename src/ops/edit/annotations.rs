@@ -169,8 +169,8 @@ fn note(annotations: &mut Annotations, digest: Option<&Digest>, name: Option<&St
 
 /// What differs, for people: the keys.
 pub(super) fn changed(old: &Annotations, new: &Annotations) -> Vec<String> {
-    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    keys.into_iter().filter(|key| old.get(*key) != new.get(*key)).map(|key| format!("annotation {}", text::shown(key))).collect()
+    let keys: BTreeSet<&str> = old.keys().chain(new.keys()).collect();
+    keys.into_iter().filter(|key| old.get(key) != new.get(key)).map(|key| format!("annotation {}", text::shown(key))).collect()
 }
 
 fn is_for(spec: &AnnotationSpec, platform: &Platform) -> bool {

@@ -134,7 +134,7 @@ impl Bases {
         let (digest, name) = (noted.get(annotation::BASE_DIGEST), noted.get(annotation::BASE_NAME));
         let selector = match (digest, name) {
             (Some(digest), _) => Selector::Digest(digest.parse().map_err(|error: Error| error.context("cannot use the annotation of the base").hint(SAY_IT))?),
-            (None, Some(name)) => Selector::Name(name.clone()),
+            (None, Some(name)) => Selector::Name(name.to_owned()),
             (None, None) => return Err(Error::usage("no annotation says what the image is based on").hint(SAY_IT)),
         };
         let own = Store::Layout(layout.clone());

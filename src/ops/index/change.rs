@@ -120,14 +120,14 @@ impl<'a> Changing<'a> {
                         entry.platform = Some(platform.clone());
                     }
                     entry.annotations.extend(set.clone());
-                    entry.annotations.retain(|key, _| !unset.contains(key));
+                    entry.annotations.retain(|key, _| !unset.iter().any(|unset| unset == key));
                 }
                 if let Some(platform) = platform {
                     merge::refuse_two_for(platform, &index.manifests)?;
                 }
                 if targets.is_empty() {
                     index.annotations.extend(set.clone());
-                    index.annotations.retain(|key, _| !unset.contains(key));
+                    index.annotations.retain(|key, _| !unset.iter().any(|unset| unset == key));
                 }
                 self.changed(index, Vec::new())
             }

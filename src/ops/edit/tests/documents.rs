@@ -33,7 +33,7 @@ fn settings_change_with_a_step_of_history_and_all_else_stays() {
 
     let manifest = sample.read_manifest(&sample.entry("1"));
     assert_eq!(manifest.layers, [layers[0].0.clone(), layers[1].0.clone()]);
-    assert_eq!((manifest.annotations["k"].as_str(), &manifest.other["x"]), ("v", &json!([1])));
+    assert_eq!((manifest.annotations.get("k"), &manifest.other["x"]), (Some("v"), &json!([1])));
     let config = sample.read_config(&manifest);
     assert_eq!((config.env(), config.user(), config.entrypoint()), (vec!["PATH=/bin".to_owned(), "NEW=secret".to_owned()], "1000", vec!["/new".to_owned()]));
     assert!(config.cmd().is_empty() && config.labels().is_empty(), "arguments of the old program go with it");
@@ -167,9 +167,9 @@ fn annotations_go_where_they_are_meant_and_nowhere_else() {
     let entry = sample.entry("1");
     assert_eq!((entry.annotation("e"), entry.annotation("i")), (Some("v"), None));
     let index = sample.read_index(&entry);
-    assert_eq!(index.annotations.get("i").map(String::as_str), Some("v"));
+    assert_eq!(index.annotations.get("i"), Some("v"));
     assert_eq!(index.manifests.iter().map(|child| child.annotation("d")).collect::<Vec<_>>(), [None, Some("v")]);
-    let found: Vec<Vec<String>> = index.manifests.iter().map(|child| sample.read_manifest(child).annotations.into_keys().collect()).collect();
+    let found: Vec<Vec<String>> = index.manifests.iter().map(|child| sample.read_manifest(child).annotations.keys().map(str::to_owned).collect()).collect();
     assert_eq!(found, [vec!["m".to_owned()], vec!["m".to_owned(), "old".to_owned()]]);
     assert_eq!(report.images[0].changes, ["annotation m", "annotation old"]);
     assert_eq!(report.around, ["entry annotation e", "index annotation i", "descriptor annotation d"]);

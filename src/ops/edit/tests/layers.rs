@@ -60,7 +60,7 @@ fn cmp_11_a_pointer_keeps_what_is_still_true() {
     assert_eq!(unchanged.digest, image.digest, "the same bytes are described as before");
     sample.edited(&sample.request("1", compressed(Codec::Zstd(3))));
     for layer in sample.read_manifest(&sample.entry("1")).layers {
-        assert_eq!(layer.annotations.into_keys().collect::<Vec<_>>(), ["org.opencontainers.image.title"]);
+        assert_eq!(layer.annotations.keys().collect::<Vec<_>>(), ["org.opencontainers.image.title"]);
         assert_eq!((layer.data, layer.urls.len()), (None, 0));
     }
 }

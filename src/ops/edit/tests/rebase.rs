@@ -162,7 +162,7 @@ fn the_old_base_is_the_one_that_is_named_or_annotated_wherever_that_stands() {
     sample.name(&index, "1");
     sample.edited(&sample.request("1", bases.rebase(None)));
     let annotations = sample.read_index(&sample.entry("1")).annotations;
-    assert_eq!((annotations[annotation::BASE_DIGEST].as_str(), annotations.len()), (bases.bases.entry("x.y/base:new").digest.as_str(), 3));
+    assert_eq!((annotations.get(annotation::BASE_DIGEST), annotations.len()), (Some(bases.bases.entry("x.y/base:new").digest.as_str()), 3));
     // The name of the old base stands on the new one by now, and nothing leads to the old one.
     let moved = bases.bases.entry("x.y/base:new");
     bases.bases.name(&moved, "x.y/base:old");
@@ -225,7 +225,7 @@ fn other_changes_are_made_above_the_new_base() {
     sample.edited(&sample.request("1", changes));
     let manifest = sample.read_manifest(&sample.entry("1"));
     let config = sample.read_config(&manifest);
-    assert_eq!((manifest.layers.len(), config.env()[0].as_str(), manifest.annotations[annotation::BASE_NAME].as_str()), (2, "PATH=/mine", "mine"));
+    assert_eq!((manifest.layers.len(), config.env()[0].as_str(), manifest.annotations.get(annotation::BASE_NAME)), (2, "PATH=/mine", Some("mine")));
     let steps = history(&config);
     assert_eq!(steps.last().map(|step| step.0.as_str()), Some("larder edit: env PATH"));
 }
