@@ -195,7 +195,9 @@ fn pointer(old: &Descriptor, new: &Descriptor) -> Descriptor {
 fn rewritten(old: &Descriptor, mut index: ImageIndex) -> Result<Document<ImageIndex>> {
     if !media_type::is_docker(&old.media_type) {
         // The first one is what others know.
-        index.annotations.insert_new(annotation::FILTERED_FROM, old.digest.as_str());
+        if !index.annotations.contains_key(annotation::FILTERED_FROM) {
+            index.annotations.insert(annotation::FILTERED_FROM.into(), old.digest.to_string());
+        }
     }
     let media_type: MediaType = old.media_type.clone();
     Document::create(media_type, index)

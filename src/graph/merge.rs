@@ -122,9 +122,10 @@ impl<'a> Merge<'a> {
     fn enter(&mut self, new: Member) -> Result<()> {
         let same = |known: &&mut Member| known.descriptor.digest == new.descriptor.digest && is_same_platform(&known.descriptor, &new.descriptor);
         if let Some(position) = self.by_digest.get(&new.descriptor.digest).into_iter().flatten().copied().find(|position| same(&&mut self.members[*position])) {
-            for (key, value) in &new.descriptor.annotations {
-                self.members[position].descriptor.annotations.insert_new(key, value);
-            }
+            let annotations = &mut self.members[position].descriptor.annotations;
+            // What was there first counts.
+            let first = std::mem::replace(annotations, new.descriptor.annotations);
+            annotations.extend(first);
             return Ok(());
         }
         let clashing = platform_key(&new.descriptor).and_then(|key| self.by_platform.get(&key).copied());
