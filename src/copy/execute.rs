@@ -11,7 +11,7 @@ use crate::fsio::Placed;
 use crate::spec::{Descriptor, Digest, Kind};
 use crate::store::{Content, Destination, Presence, Put, Sharing, Source};
 
-use super::claims::Claims;
+use super::claims;
 use super::plan::{CopyPlan, two_sizes};
 
 /// How content comes to the destination.
@@ -180,10 +180,9 @@ fn carry_out(run: &Run, plans: &[CopyPlan<'_>], destination: &dyn Destination, h
     run.cancel.check()?;
     // Content alone becomes visible with a name that comes later.
     if !entries.is_empty() {
-        let claims = Claims::of(plans);
-        let committed = match claims.is_empty() {
+        let committed = match plans.iter().all(|plan| plan.claimed.is_empty()) {
             true => destination.commit(&entries),
-            false => destination.commit_if(&entries, &|there| claims.check(&there.manifests, &destination.location())),
+            false => destination.commit_if(&entries, &|there| claims::check(plans, &there.manifests, &destination.location())),
         };
         committed.map_err(|error| error.side(Side::Destination))?;
     }

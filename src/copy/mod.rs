@@ -7,13 +7,12 @@
 //! Content that two stores cannot share is read, proved and written, into archives and out of them always. The kernel would move it with less work
 //! (`copy_file_range`), but of bytes that nobody has seen nobody knows that they are right.
 
-mod claims;
+pub mod claims;
 mod execute;
 mod overlay;
 mod plan;
 mod request;
 
-pub use claims::Claims;
 pub use execute::{Carried, How, Reading, Tally, all, execute, missing};
 pub use plan::{CopyPlan, LeftOut, Rewritten, Why};
 pub use request::{CopyRequest, Names, Platforms, Referrers, Wanted};

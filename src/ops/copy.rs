@@ -5,11 +5,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::copy::{self, Claims, CopyPlan, How, LeftOut, Names, Platforms, Referrers, Tally, Wanted, Why};
+use crate::copy::{self, CopyPlan, How, LeftOut, Names, Platforms, Referrers, Tally, Wanted, Why, claims};
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::exec::Run;
 use crate::fsio::Dir;
-use crate::spec::{Descriptor, Digest, ImageIndex, ImageName, Prefix, Selector};
+use crate::spec::{Descriptor, Digest, ImageName, Prefix, Selector};
 use crate::store::entries::Identity;
 use crate::store::transport::{self, LAYOUT};
 use crate::store::{Location, Options, Source};
@@ -232,27 +232,28 @@ fn plans<'a>(run: &Run, request: &'a CopyRequest, sources: &'a Sources) -> Resul
         let Some(source) = sources.get(location) else { continue };
         let wish = copy::CopyRequest { source, wanted, platforms: &request.platforms, referrers: request.referrers };
         let mut plan = CopyPlan::new(run, &wish)?;
-        let asked = asked(wanted, &plan.entries);
+        // What a name becomes below a prefix nobody wrote.
+        let asked = if request.prefix.is_none() { asked(wanted) } else { HashSet::new() };
         let claims = request.moving == Moving::Known && transport::of(location)?.scheme() != LAYOUT;
         for entry in &mut plan.entries {
-            let is_asked = Identity::of_entry(entry).is_some_and(|identity| asked.contains(&identity));
             if let Some(prefix) = &request.prefix {
                 bring_under(run, prefix, entry)?;
             }
-            plan.claimed.extend(Identity::of_entry(entry).filter(|_| claims && !is_asked));
+            if claims {
+                plan.claimed.extend(Identity::of_entry(entry).filter(|identity| !asked.contains(identity)));
+            }
         }
         plans.push(plan);
     }
     Ok(plans)
 }
 
-/// The names that the request itself writes.
-fn asked(wanted: &Wanted, entries: &[Descriptor]) -> HashSet<Identity> {
+/// The names that the request itself writes: in full, because a short form means whatever the archive has for it.
+fn asked(wanted: &Wanted) -> HashSet<Identity> {
     match wanted {
         Wanted::One(_, Names::New(names)) => names.iter().map(Identity::of).collect(),
-        Wanted::One(selector @ Selector::Name(_), Names::Kept) => {
-            let index = ImageIndex::new(entries.to_vec());
-            selector.entries(&index).into_iter().filter_map(Identity::of_entry).collect()
+        Wanted::One(Selector::Name(name), Names::Kept) => {
+            [ImageName::verbatim(name), ImageName::parse_reference(name)].iter().flatten().map(Identity::of).collect()
         }
         Wanted::One(..) | Wanted::All => HashSet::new(),
     }
@@ -285,8 +286,7 @@ impl Summary {
             // What is wrong with it is told when it is opened for writing.
             Err(_) => Vec::new(),
         };
-        Claims::of(plans).check(&before, &shown(&request.destination)).map_err(|error| error.side(Side::Destination))?;
-        let before: HashMap<Identity, &Digest> = before.iter().filter_map(|entry| Some((Identity::of_entry(entry)?, &entry.digest))).collect();
+        let standing: HashMap<Identity, &Digest> = before.iter().filter_map(|entry| Some((Identity::of_entry(entry)?, &entry.digest))).collect();
         let mut known: HashMap<Identity, &Descriptor> = HashMap::new();
         let mut names = Vec::new();
         for entry in plans.iter().flat_map(|plan| &plan.entries) {
@@ -298,7 +298,7 @@ impl Summary {
                     None => {}
                 }
             }
-            let old = identity.and_then(|identity| before.get(&identity).copied());
+            let old = identity.and_then(|identity| standing.get(&identity).copied());
             names.push(CopiedName {
                 name: ImageName::of(entry).map(|name| name.as_str().to_owned()),
                 digest: entry.digest.clone(),
@@ -306,6 +306,7 @@ impl Summary {
                 moved_from: old.filter(|old| **old != entry.digest).cloned(),
             });
         }
+        claims::check(plans, &before, &shown(&request.destination)).map_err(|error| error.side(Side::Destination))?;
         let rewritten = plans.iter().flat_map(|plan| &plan.rewritten).map(|index| RewrittenReport { from: index.from.clone(), to: index.to.clone() }).collect();
         let left_out = plans.iter().flat_map(|plan| &plan.left_out).map(LeftOutReport::from).collect();
         Ok(Summary { names, rewritten, left_out })

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Run;
 use crate::graph::lost;
+use crate::spec::reference::is_tag;
 use crate::spec::{Descriptor, Digest, ImageIndex, ImageName, Selector};
 use crate::store::entries::{self, Identity};
 use crate::store::layout::{Layout, Options};
@@ -187,10 +188,12 @@ fn only_name<'a>(text: &str, index: &'a ImageIndex) -> Result<(Identity, &'a Des
     let hits = selector.entries(index);
     let mut identified = hits.iter().filter_map(|entry| Some((Identity::of_entry(entry)?, *entry)));
     let first = identified.next().ok_or_else(|| selector.absent(index))?;
-    match identified.all(|(identity, _)| identity == first.0) {
-        true => Ok(first),
-        false => Err(selector.ambiguous(&hits)),
+    if !identified.all(|(identity, _)| identity == first.0) {
+        return Err(selector.ambiguous(&hits));
     }
+    // A tag of no repository answers to that tag of every repository. It is none of their names.
+    let named = ImageName::of(first.1).is_some_and(|name| name.reference().is_some() || name.as_str() == text);
+    if named || is_tag(text) { Ok(first) } else { Err(selector.absent(index)) }
 }
 
 #[cfg(test)]
@@ -290,6 +293,16 @@ mod tests {
         let removed = |name: &str, content: &[u8], was_last| RemovedName { name: name.to_owned(), digest: Digest::sha256(content), was_last };
         assert_eq!(report.removed, [removed("x.y/a:1", b"a", false), removed("x.y/b:1", b"b", true)]);
         assert_eq!(sample.names(), names(&[("x.y/a:2", "a"), ("", "c")]));
+    }
+
+    #[test]
+    fn a_tag_of_no_repository_is_not_removed_by_the_name_of_one() {
+        let sample = sample(&[entry("a", "1")]);
+        for name in ["x.y/z:1", "hello:1"] {
+            assert_eq!(sample.untag(&[name]).expect_err(name).kind(), ErrorKind::NotFound);
+        }
+        assert_eq!(sample.names(), names(&[("1", "a")]));
+        assert_eq!(sample.untag(&["1"]).expect("removed").removed.len(), 1);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::spec::text;
 
 use super::archive::OciArchive;
@@ -33,7 +33,16 @@ pub static TRANSPORTS: &[&dyn Transport] = &[&OciLayout, &OciArchive, &DockerArc
 
 /// Opens the store of `location` for reading. Errors as [`Transport::source`], and `usage` where nothing tells what it is.
 pub fn source(location: &Location, options: &Options) -> Result<Box<dyn Source>> {
-    of(location)?.source(location.path(), options)
+    let (transport, path) = (of(location)?, location.path());
+    transport.source(path, options).map_err(|error| {
+        if error.kind() != ErrorKind::Corrupt || error.hint_text().is_some() {
+            return error;
+        }
+        match TRANSPORTS.iter().find(|other| other.scheme() != transport.scheme() && other.recognises(path)) {
+            Some(other) => error.hint(format!("write {}:{}, which it looks like", other.scheme(), text::path(path))),
+            None => error,
+        }
+    })
 }
 
 /// Opens the store of `location` for writing. Errors as [`Transport::destination`], and `usage` where nothing tells what it is to be.
@@ -77,5 +86,17 @@ mod tests {
         destination(&Location::parse(format!("oci:{}", layout.display())).expect("a location"), &Options::default()).expect("created");
         assert_eq!(of(&layout).expect("plain"), LAYOUT);
         assert_eq!(of(temp.path()).expect_err("an ordinary directory").kind(), ErrorKind::Usage);
+    }
+
+    #[test]
+    fn a_store_of_another_kind_is_told_with_what_to_write() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let at = |scheme: &str, name: &str| Location::parse(format!("{scheme}:{}/{name}", temp.path().display())).expect("a location");
+        let made = at("oci-archive", "a.tar");
+        destination(&made, &Options::default()).expect("begun").commit(&[]).expect("written");
+        let error = source(&at(LAYOUT, "a.tar"), &Options::default()).err().expect("a file");
+        assert_eq!((error.kind(), error.hint_text()), (ErrorKind::Corrupt, Some(&*format!("write {made}, which it looks like"))));
+        std::fs::write(temp.path().join("text"), "text").expect("written");
+        assert_eq!(source(&at(LAYOUT, "text"), &Options::default()).err().expect("a file").hint_text(), None);
     }
 }

@@ -21,8 +21,8 @@ pub(super) const MINOR: Range<usize> = 337..345;
 pub(super) const PREFIX: Range<usize> = 345..500;
 /// Access and change time of the GNU format, where ustar has the prefix.
 pub(super) const GNU_TIMES: [Range<usize>; 2] = [345..357, 357..369];
-/// What the GNU format says of sparse files and of archives in several volumes.
-pub(super) const GNU_PARTS: Range<usize> = 369..512;
+/// What the GNU format says of sparse files: where their pieces are, whether more of them follow, and their size.
+pub(super) const GNU_SPARSE: Range<usize> = 386..495;
 /// Holds `tar\0` in the star formats, whose prefix is shorter.
 pub(super) const STAR_TRAILER: Range<usize> = 508..512;
 

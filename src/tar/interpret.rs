@@ -108,8 +108,8 @@ impl<'a> Header<'a> {
             return Err(Error::corrupt("its GNU header has something else where times belong"));
         }
         // libarchive believes it whatever the type says, and takes other content for the file's.
-        if format == Format::Gnu && !matches!(block[block::TYPE], b'S' | b'M') && block[block::GNU_PARTS].iter().any(|byte| *byte != 0) {
-            return Err(Error::corrupt("its GNU header has what belongs to sparse files and to parts of files, and it is neither"));
+        if format == Format::Gnu && !matches!(block[block::TYPE], b'S' | b'M') && block[block::GNU_SPARSE].iter().any(|byte| *byte != 0) {
+            return Err(Error::corrupt("its GNU header has what belongs to sparse files, and it is none"));
         }
         let header = Header { block, format };
         header.check_numbers()?;

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::forge::{Forge, LAYER, MANIFEST};
 use crate::support::image::{Ran, json as report, ran, read_index, succeeded};
-use crate::support::process::temp;
+use crate::support::process::{Runs as _, temp};
 use crate::support::sound::assert_layout_is_sound;
 use crate::support::tape;
 
@@ -101,6 +102,11 @@ fn arc_17_names_that_an_archive_gives_move_no_others() {
         assert_eq!(forced.code, Some(0), "{forced:?}");
         let moved = forced.json()["names"].as_array().expect("a list").iter().filter(|name| name.get("moved_from").is_some()).count();
         assert_eq!((moved, place.names("ours").len()), (2, 4));
+        // What a person sees of it is enough to take it back.
+        let undone = Place::new(&["stable"], &["stable"]);
+        let before = undone.names("ours");
+        let told = succeeded(&["copy", "--force", &undone.at(scheme, &format!("new.{scheme}")), &undone.at("oci", "ours")]).stdout;
+        assert!(told.contains(&before[0].1), "{told}");
         assert_eq!(copy(&[]).code, Some(0), "names that stand on the same image are no others");
     }
 }
@@ -139,6 +145,67 @@ fn names_that_are_written_in_the_call_and_those_of_layouts_move() {
 
 fn place_of(scheme: &str, file: &str, rest: &str) -> (String, String) {
     (scheme.to_owned(), format!("{file}{rest}"))
+}
+
+#[test]
+fn arc_17_a_short_form_writes_no_name_in_full() {
+    let place = Place::new(&[OTHER, APP], &[OTHER, APP]);
+    for scheme in SCHEMES {
+        for (short, name) in [("1", None), ("team/app:1", None), (OTHER, Some(OTHER)), ("app:1", Some(APP))] {
+            let place = if name.is_some() { &Place::new(&[OTHER, APP], &[OTHER, APP]) } else { &place };
+            let ran = ran(&["copy", &place.at(scheme, &format!("new.{scheme}:{short}")), &place.at("oci", "ours"), "--format", "json"]);
+            match name {
+                // Two images have the tag, and none the name.
+                None => assert!(matches!(ran.code, Some(2 | 4)), "{short}: {ran:?}"),
+                Some(name) => assert_eq!((ran.json()["names"][0]["name"].as_str(), ran.code), (Some(name), Some(0)), "{short}"),
+            }
+        }
+        let place = Place::new(&[OTHER], &[OTHER]);
+        refused(&ran(&["copy", &place.at(scheme, &format!("new.{scheme}:1")), &place.at("oci", "ours"), "--format", "json"]), &[OTHER]);
+        succeeded(&["copy", &place.at(scheme, &format!("new.{scheme}:1")), &place.at("oci", &format!("ours:{OTHER}"))]);
+    }
+}
+
+/// `stable` is also what people call `docker.io/library/stable:latest`, and a full name is found before a tag alone.
+#[test]
+fn arc_17_no_full_name_comes_before_a_name_that_is_there() {
+    for scheme in SCHEMES {
+        for (ours, theirs) in [("stable", "docker.io/library/stable:latest"), ("team/app:1", "docker.io/team/app:1")] {
+            let place = Place::new(&[], &[theirs]);
+            let forge = Forge::new();
+            forge.enter(ours, &forge.image(LAYER, &tape::tar(&[tape::file("file", "ours")])).manifest);
+            succeeded(&["copy", "--all-names", &location("oci", forge.path()), &place.at("oci", "ours")]);
+            let copy = |more: &[&str]| {
+                let (from, to) = (place.at(scheme, &format!("new.{scheme}")), place.at("oci", "ours"));
+                ran(&[&["copy", "--all-names", &from, &to, "--format", "json"], more].concat())
+            };
+            refused(&copy(&[]), &[ours]);
+            assert_eq!(copy(&["--force"]).code, Some(0));
+            assert_eq!(place.names("ours").len(), 2, "they are two names all the same");
+        }
+    }
+}
+
+#[test]
+fn a_name_that_one_source_may_move_is_not_refused_for_another() {
+    let place = Place::new(&["stable"], &["stable"]);
+    succeeded(&["copy", "--all-names", &place.at("oci-archive", "new.oci-archive"), &place.at("oci", "theirs")]);
+    let sources = [place.at("oci", "theirs:stable"), place.at("oci-archive", "new.oci-archive")];
+    succeeded(&["copy", &sources[0], &sources[1], &place.at("oci", "ours")]);
+}
+
+/// What --force would not help with is told without it.
+#[test]
+fn one_name_on_two_images_of_an_archive_is_told_as_that() {
+    let place = Place::new(&[], &[]);
+    let forge = forge("x", &["stable"]);
+    place.fill("ours", "x", &["stable"]);
+    forge.enter("stable", &forge.image(LAYER, &tape::tar(&[tape::file("other", "")])).manifest);
+    Command::new("tar").arg("-cf").arg(place.path("twice.tar")).arg("-C").arg(forge.path()).arg(".").succeeds();
+    let before = place.names("ours");
+    let ran = ran(&["copy", "--all-names", &place.at("oci-archive", "twice.tar"), &place.at("oci", "ours"), "--format", "json"]);
+    assert!(ran.code == Some(5) && ran.error()["message"].as_str().is_some_and(|message| message.contains("would stand on two images")), "{ran:?}");
+    assert_eq!(place.names("ours"), before);
 }
 
 /// Whoever copies one image with its attachments names that image, and not what is attached.
@@ -204,6 +271,8 @@ fn a_prefix_that_does_not_fit_is_refused_before_anything_is_written() {
     for (prefix, to, more, told) in [
         ("mirror.example", "to", all, "`stable` is a tag alone"),
         ("mirror.example/A", "to", all, "invalid prefix `mirror.example/A`"),
+        ("mirror", "to", all, "it does not begin with a host"),
+        ("mirror.example/in:1", "to", all, "it has a tag or a digest"),
         ("mirror.example/in", "to:1", &[], "the copy is to be called `1`"),
         ("mirror.example/in", "to", &["--tag", "1"], "cannot be used with"),
     ] {
@@ -211,6 +280,12 @@ fn a_prefix_that_does_not_fit_is_refused_before_anything_is_written() {
         assert!(ran.code == Some(2) && ran.stderr.contains(told), "{told}: {ran:?}");
         assert!(!place.path("to").exists());
     }
+    // A name that is chosen is not the one that it becomes.
+    place.fill("ours", "ours", &["mirror.example/in/team/app:1"]);
+    refused(
+        &ran(&["copy", "--prefix", "mirror.example/in", &format!("{archive}:{OTHER}"), &place.at("oci", "ours"), "--format", "json"]),
+        &["mirror.example/in/team/app:1"],
+    );
     // Both are called app:1, and without their hosts one would hide the other.
     place.fill("hosts", "ours", &["a.example/team/app:1", "b.example/team/app:1"]);
     let ran = ran(&["copy", "--all-names", "--prefix", "mirror.example", &place.at("oci", "hosts"), &place.at("oci", "to"), "--format", "json"]);

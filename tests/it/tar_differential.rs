@@ -15,7 +15,7 @@ use std::process::Command;
 use larder::ErrorKind;
 
 use crate::support::process::{Runs as _, temp};
-use crate::support::tools::tool;
+use crate::support::tools::{skip, tool};
 
 use readers::{Entry, Listing, Other, files, larder, others};
 
@@ -186,7 +186,8 @@ fn tar_61_archives_of_another_implementations_tests_are_read_alike() {
     let place = Path::new(root.trim()).join("src/archive/tar/testdata");
     let expected: BTreeMap<&str, &str> = OF_GO.into_iter().flat_map(|(told, names)| names.split(' ').map(move |name| (name, told))).collect();
     let (mut archives, mut names, mut known) = (Vec::new(), Vec::new(), 0);
-    for entry in fs::read_dir(&place).unwrap_or_else(|error| panic!("{}: {error}", place.display())) {
+    let Ok(entries) = fs::read_dir(&place) else { return skip(&place.display().to_string()) };
+    for entry in entries {
         let path = entry.expect("an entry").path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".tar")) else { continue };
         let ours = larder(&fs::read(&path).expect("readable"));

@@ -24,7 +24,9 @@ use crate::store::{Location, Sharing};
 /// where it was. Names change last, all in one step; a name that stood on something else moves, and the report says so. Names that only an archive gives do not
 /// move without --force.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "\
+#[command(
+    override_usage = "larder copy [OPTIONS] <SRC>... <DST>",
+    after_help = "\
 Examples:
   larder copy oci:hello.oci:1.4.2 oci:release.oci
   larder copy oci:a.oci:1 oci:b.oci:2 oci:release.oci
@@ -32,7 +34,8 @@ Examples:
   larder copy --platform linux/arm64 oci:hello.oci:1.4.2 oci:edge.oci:stable
   larder copy --all-names oci:hello.oci oci-archive:hello.tar
   larder copy --all-names --prefix mirror.example/imports docker-archive:foreign.tar oci:mirror.oci
-  larder copy oci:hello.oci:1.4.2 docker-archive:- | ssh edge podman load")]
+  larder copy oci:hello.oci:1.4.2 docker-archive:- | ssh edge podman load"
+)]
 pub(crate) struct Args {
     /// Images to copy, then where to
     #[arg(value_names = ["SRC", "DST"], num_args = 1.., required = true)]
@@ -44,9 +47,9 @@ pub(crate) struct Args {
     #[arg(long, short, value_name = "NAME", conflicts_with = "all_names")]
     tag: Vec<String>,
     /// Brings the names of the images under this host and repository, in place of the host that they have
-    #[arg(long, value_name = "HOST[/REPOSITORY]", value_parser = parse_prefix, conflicts_with = "tag")]
-    prefix: Option<Prefix>,
-    /// Moves names that only an archive gives, too
+    #[arg(long, value_name = "HOST[/REPOSITORY]", conflicts_with = "tag")]
+    prefix: Option<String>,
+    /// Moves names that only an archive gives, too; those of layouts always move
     #[arg(long)]
     force: bool,
     /// Copies these platforms only, under an index that lists no others; may be repeated
@@ -114,7 +117,7 @@ fn request(args: &Args, context: &Context) -> Result<CopyRequest> {
         destination,
         platforms: platforms(args)?,
         referrers: if args.referrers { Referrers::Carried } else { Referrers::Left },
-        prefix: args.prefix.clone(),
+        prefix: args.prefix.as_deref().map(Prefix::parse).transpose()?,
         moving: if args.force { Moving::Any } else { Moving::Known },
         how: How { sharing, reading: if args.verify { Reading::All } else { Reading::Copied } },
         options: context.layout_options(),
@@ -124,8 +127,12 @@ fn request(args: &Args, context: &Context) -> Result<CopyRequest> {
 /// The names that were asked for.
 fn names(args: &Args, destination: &Location, sources: usize) -> Result<Names> {
     if let (Some(prefix), Some(name)) = (&args.prefix, destination.name()) {
-        return Err(Error::usage(format!("the copy is to be called `{}`, and --prefix {prefix} makes names of those that images have", text::shown(name)))
-            .hint("leave out one of both"));
+        return Err(Error::usage(format!(
+            "the copy is to be called `{}`, and --prefix {} makes names of those that images have",
+            text::shown(name),
+            text::shown(prefix)
+        ))
+        .hint("leave out one of both"));
     }
     let mut names = Vec::from_iter(destination.name().map(ImageName::verbatim).transpose()?);
     for tag in &args.tag {
@@ -141,11 +148,6 @@ fn names(args: &Args, destination: &Location, sources: usize) -> Result<Names> {
             Err(Error::usage("a new name is given for more than one image").hint("copy them one by one, or leave out the name: each keeps its own"))
         }
     }
-}
-
-/// Reads a prefix. The error is one clause.
-fn parse_prefix(text: &str) -> Result<Prefix, String> {
-    Prefix::parse(text).map_err(|error| error.message().to_owned())
 }
 
 fn wanted(args: &Args, location: Location, names: &Names) -> Result<(Location, Wanted)> {
@@ -200,7 +202,8 @@ fn write_names(out: &mut dyn Write, names: &[CopiedName]) -> io::Result<()> {
     let mut table = Table::new([("NAME", Align::Left), ("DIGEST", Align::Left), ("BEFORE", Align::Left)]);
     for name in names {
         let before = match (&name.moved_from, name.added) {
-            (Some(digest), _) => digest.short(),
+            // All of it, so that the name can be given back.
+            (Some(digest), _) => digest.as_str(),
             (None, true) => "-",
             (None, false) => "the same",
         };

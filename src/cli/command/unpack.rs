@@ -19,7 +19,8 @@ use crate::store::Location;
 /// Unpacks the root filesystem of an image into a new directory
 ///
 /// The directory appears when it is complete and every layer is proved against its digests, or it does not appear at all. As root, files get the owners that the
-/// layers say. Otherwise everything is yours, and devices, other people's setuid bits and attributes of the system are left out, counted and listed.
+/// layers say. Otherwise everything is yours, and devices, other people's setuid bits and attributes of the system are left out, counted, and the first of each kind
+/// listed.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -43,10 +44,10 @@ pub(crate) struct Args {
     /// Makes everything belong to these numbers; takes root
     #[arg(long, value_name = "UID:GID", value_parser = parse_owner, conflicts_with = "rootless")]
     owner: Option<(u32, u32)>,
-    /// Leaves out what lends rights to who runs a program: setuid and setgid bits of files, and capabilities
+    /// Leaves out what lends rights to who runs a program: setuid and setgid bits of files, and capabilities. Devices stay; --rootless leaves them out
     #[arg(long)]
     no_suid: bool,
-    /// Fails instead of leaving something out
+    /// Fails instead of leaving something out, also what --no-suid and --owner leave out
     #[arg(long)]
     strict: bool,
     /// Fails when the layers have more content than this: 500M, 10G
@@ -96,14 +97,24 @@ impl Report for Text {
     fn text(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
         let report = &self.0;
         writeln!(out, "{} {} ({})", style.strong("image   "), report.digest, report.platform)?;
-        let counted = [(report.files, "files"), (report.directories, "directories"), (report.symlinks, "links"), (report.specials, "devices and pipes")];
-        let counted: Vec<String> = counted.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-        writeln!(out, "{} {} of {} layers: {}", style.strong("content "), bytes::size(report.bytes), report.layers, counted.join(", "))?;
+        let counted = [
+            (report.files, "file", "files"),
+            (report.directories, "directory", "directories"),
+            (report.symlinks, "link", "links"),
+            (report.specials, "device or pipe", "devices and pipes"),
+        ];
+        let counted: Vec<String> = counted.iter().filter(|(count, ..)| *count > 0).map(|(count, one, many)| amount(*count, one, many)).collect();
+        let layers = amount(report.layers as u64, "layer", "layers");
+        writeln!(out, "{} {} of {layers}: {}", style.strong("content "), bytes::size(report.bytes), counted.join(", "))?;
         for left_out in &report.left_out {
-            writeln!(out, "{} {}: {} entries", style.strong("left out"), left_out.what, left_out.count)?;
+            writeln!(out, "{} {}: {}", style.strong("left out"), left_out.what, amount(left_out.count, "entry", "entries"))?;
         }
         writeln!(out, "{} {}", style.strong("unpacked"), report.target)
     }
+}
+
+fn amount(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 #[cfg(test)]

@@ -18,16 +18,24 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// Reads one. As in other references, a first part that is no host stands for a repository of Docker Hub. Fails with kind `usage`.
+    /// Reads one. Fails with kind `usage`, also for one without a host: nobody means a repository of Docker Hub.
     pub fn parse(written: &str) -> Result<Prefix> {
         let bare = written.strip_suffix('/').unwrap_or(written);
+        let bad = |why: &str| {
+            let error = Error::usage(format!("invalid prefix `{}`: {why}", text::shown(written))).subject(text::shown(written));
+            error.hint("write a host, and below it the beginning of a repository if you like: registry.example/imports")
+        };
+        let (host, repository) = bare.split_once('/').map_or((bare, None), |(host, repository)| (host, Some(repository)));
+        if repository.is_some_and(|repository| repository.contains([':', '@'])) {
+            return Err(bad("it has a tag or a digest"));
+        }
         // What it is the beginning of.
-        let whole = format!("{bare}/x").parse::<Reference>();
-        let whole = whole.map_err(|error| {
-            let error = Error::usage(format!("invalid prefix `{}`: {}", text::shown(written), error.message()));
-            error.hint("write a host and the beginning of a repository, such as registry.example/imports")
-        })?;
-        Ok(Prefix { written: bare.to_owned(), is_host: whole.repository() == "x" })
+        let whole: Reference = format!("{bare}/x").parse().map_err(|_| bad("it is not the beginning of a reference"))?;
+        // Docker's second name for its host is read as the first.
+        if whole.host() != host && host != "index.docker.io" {
+            return Err(bad("it does not begin with a host"));
+        }
+        Ok(Prefix { written: bare.to_owned(), is_host: repository.is_none() })
     }
 
     /// The name below this prefix: the repository without its host, and the tag. A tag alone comes into the repository that the prefix is. None for a name that
@@ -85,7 +93,9 @@ mod tests {
             ("a.example/in/", "hello", "", "a.example/in/library/hello:latest"),
             ("a.example", "localhost:5000/x/y:2", "", "a.example/x/y:2"),
             ("localhost:5000/in", "b.example/x:2", "other", "localhost:5000/in/x:2"),
-            ("in", "b.example/x:2", "", "docker.io/in/x:2"),
+            ("docker.io", "hello:1", "", "docker.io/library/hello:1"),
+            ("index.docker.io", "hello:1", "", "docker.io/library/hello:1"),
+            ("docker.io/in/team", "", "1", "docker.io/in/team:1"),
             ("a.example/in", "", "b.example/x:2", "a.example/in/x:2"),
             ("a.example/in", "", "1.4.2", "a.example/in:1.4.2"),
         ] {
@@ -99,16 +109,30 @@ mod tests {
         for (image, ref_name) in [("???", ""), ("", "a b"), (digest.as_str(), ""), ("UPPER/x:1", "1")] {
             assert_eq!(under("a.example/in", image, ref_name), None, "{image} {ref_name}");
         }
-        let error = Prefix::parse("a.example").expect("a host").apply(&name("", "1")).expect_err("no repository");
-        assert_eq!((error.kind(), error.subject_text()), (ErrorKind::Usage, Some("1")));
+        for host in ["a.example", "docker.io", "localhost:5000/"] {
+            let error = Prefix::parse(host).expect("a host").apply(&name("", "1")).expect_err("no repository");
+            assert_eq!((error.kind(), error.subject_text()), (ErrorKind::Usage, Some("1")));
+        }
         let long = format!("b.example/{}:1", ["x"; 120].join("/"));
         assert_eq!(Prefix::parse("a.example/imports").expect("a prefix").apply(&name(&long, "1")).expect_err("too long").kind(), ErrorKind::Usage);
     }
 
     #[test]
     fn prefixes_that_are_none_are_refused() {
-        for written in ["", "/", "a.example//", "A.example/X", "a.example/in:1", "a.example/in@sha256:00", "-/x", "a b"] {
-            assert_eq!(Prefix::parse(written).expect_err(written).kind(), ErrorKind::Usage);
+        for (written, why) in [
+            ("", "it is not the beginning"),
+            ("/", "it is not the beginning"),
+            ("a.example//", "it is not the beginning"),
+            ("A.example/X", "it is not the beginning"),
+            ("-/x", "it is not the beginning"),
+            ("a b", "it is not the beginning"),
+            ("a.example/in:1", "a tag or a digest"),
+            ("a.example/in@sha256:00", "a tag or a digest"),
+            ("in", "it does not begin with a host"),
+            ("library/in", "it does not begin with a host"),
+        ] {
+            let error = Prefix::parse(written).expect_err(written);
+            assert!(error.kind() == ErrorKind::Usage && error.message().contains(why) && error.hint_text().is_some(), "{written}: {error}");
         }
     }
 }

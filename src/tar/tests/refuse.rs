@@ -193,7 +193,7 @@ fn fields_that_some_readers_take_as_a_prefix() {
 /// Found in an archive that a camera wrote: its times stand where a sparse file has its size.
 #[test]
 fn tar_61_fields_that_some_readers_take_as_the_size_of_a_sparse_file() {
-    for (at, bytes) in [(476, &b"12130404200"[..]), (483, b"4200"), (386, b"00000000000"), (482, b"1"), (369, b"00000000001")] {
+    for (at, bytes) in [(476, &b"12130404200"[..]), (483, b"4200"), (386, b"00000000000"), (482, b"1"), (494, b"1")] {
         for flag in *b"05" {
             let header = archive().raw(b"a", flag, b"", |block| {
                 gnu(block);

@@ -51,7 +51,7 @@ const MINOR: Range<usize> = 337..345;
 const PREFIX: Range<usize> = 345..500;
 /// Times of GNU headers, where others have the prefix.
 const GNU_TIMES: Range<usize> = 345..369;
-/// What only sparse files and parts of files have.
+/// What only sparse files and parts of files have, and nothing.
 const GNU_PARTS: Range<usize> = 369..512;
 
 const USTAR: &[u8; 8] = b"ustar\x0000";
