@@ -3,7 +3,8 @@
 //! [`Progress`] keeps the list of running tasks and hands every change to a [`Painter`]: [`bar`], [`plain`] or [`json`]. Times come from
 //! the clock it was made with. Guarantees: for people nothing is drawn in the first [`QUIET_START`], so that a command that ends
 //! sooner draws nothing; each change is one write; after [`Progress::clear`] the screen shows no bar, and after [`Progress::close`]
-//! nothing more is written.
+//! nothing more is written. The bars are not those of a library, because these draw by clocks and threads of their own: what a test
+//! sees would depend on time, and a line that is written between could stand in the middle of one.
 
 mod bar;
 mod json;
