@@ -14,7 +14,7 @@ use super::annotation;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Annotations(Vec<(Key, Box<str>)>);
 
-/// A key takes no memory of its own where it is one of [`COMMON`].
+/// A key. What nearly every entry of an index has takes no memory of its own.
 pub type Key = Cow<'static, str>;
 
 /// What nearly every entry of an index has.
