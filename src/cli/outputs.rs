@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::build::place::Place;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layer::unpack::Owner;
+use crate::layer::unpack::{Owner, Privileges};
 use crate::ops::build::{Output, OutputNames, Split, TreeForm, TreeOutput};
 use crate::spec::name::ImageName;
 use crate::spec::{Selector, text};
@@ -118,16 +118,18 @@ fn tree(kind: &str, destination: Option<String>, fields: &mut Fields, place: &Pl
         Some(false) => Split::Never,
     };
     let form = if kind == "tar" { TreeForm::Tar } else { TreeForm::Directory };
-    Ok(Written::Tree(TreeOutput { path, form, split, owner: owner() }))
+    let (owner, privileges) = owner();
+    Ok(Written::Tree(TreeOutput { path, form, split, owner, privileges }))
 }
 
 /// Whom files belong to: whether something runs for the image or not, a user owns what it asked for.
-fn owner() -> Owner {
+fn owner() -> (Owner, Privileges) {
+    // There the numbers of the user may be those of the layers and mean somebody else, so no program keeps rights to lend.
     #[cfg(feature = "run")]
     if super::part::is_in_own_namespace() {
-        return Owner::Mapped;
+        return (Owner::Caller, Privileges::Dropped);
     }
-    if rustix::process::geteuid().is_root() { Owner::Described } else { Owner::Caller }
+    (if rustix::process::geteuid().is_root() { Owner::Described } else { Owner::Caller }, Privileges::Kept)
 }
 
 /// What stores of daemons and registries would take.

@@ -129,22 +129,17 @@ fn arc_17_the_only_image_of_an_archive_moves_no_name_either() {
 
 #[test]
 fn names_that_are_written_in_the_call_and_those_of_layouts_move() {
-    for (number, scheme) in SCHEMES.into_iter().enumerate() {
-        let archive = format!("new.{scheme}");
-        for (from, to) in [(place_of(scheme, &archive, ":stable"), ""), (place_of(scheme, &archive, ""), ":stable")] {
+    for scheme in SCHEMES {
+        for (chosen, given) in [(":stable", ""), ("", ":stable")] {
             let place = Place::new(&["stable"], &["stable"]);
-            let report = report(&["copy", &place.at(&from.0, &from.1), &place.at("oci", &format!("ours{to}"))]);
-            assert!(report["names"][0]["moved_from"].is_string(), "{number} {report}");
+            let report = report(&["copy", &place.at(scheme, &format!("new.{scheme}{chosen}")), &place.at("oci", &format!("ours{given}"))]);
+            assert!(report["names"][0]["moved_from"].is_string(), "{scheme} {report}");
         }
     }
     let place = Place::new(&["stable"], &["stable"]);
     place.fill("layout", "theirs", &["stable"]);
     let report = report(&["copy", "--all-names", &place.at("oci", "layout"), &place.at("oci", "ours")]);
     assert!(report["names"][0]["moved_from"].is_string(), "{report}");
-}
-
-fn place_of(scheme: &str, file: &str, rest: &str) -> (String, String) {
-    (scheme.to_owned(), format!("{file}{rest}"))
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::layer::stack::Stack;
 use crate::layer::tree::Stat;
 use crate::layer::unpack::attributes::{Attributes, Setter};
 use crate::layer::unpack::directories::Directories;
-use crate::layer::unpack::{Owner, content, umask};
+use crate::layer::unpack::{Owner, Privileges, content, umask};
 use crate::layer::{Entry, EntryKind};
 use crate::spec::{Descriptor, DiffId, text};
 use crate::store::Source;
@@ -90,7 +90,7 @@ impl Target {
         let overlay = Overlay::here();
         let dir = Dir::open(into)?;
         let caller = Stat::from(rustix::fs::fstat(&dir).at("examine", into)?);
-        let setter = Setter::new(Owner::Described, (caller.uid, caller.gid), umask(&dir)?);
+        let setter = Setter::new(Owner::Described, Privileges::Kept, (caller.uid, caller.gid), umask(&dir)?);
         let mut target = Target {
             rootfs: Rootfs::default(),
             below: Below::open(below, overlay)?,

@@ -20,15 +20,6 @@ pub enum Owner {
     Fixed(u32, u32),
     /// Whoever unpacks. Devices, and attributes that mean something to the system rather than to programs, are left out, whoever that is.
     Caller,
-    /// The same in a user namespace, where the numbers of whoever unpacks may be those of the layers and mean somebody else. No program keeps rights to lend.
-    Mapped,
-}
-
-impl Owner {
-    /// Whether everything belongs to whoever unpacks.
-    pub(super) fn is_caller(self) -> bool {
-        matches!(self, Owner::Caller | Owner::Mapped)
-    }
 }
 
 /// Whether a program may run with rights that whoever starts it does not have.
@@ -101,13 +92,8 @@ pub(in crate::layer) struct Setter {
 }
 
 impl Setter {
-    /// One that keeps privileges.
-    pub(in crate::layer) fn new(owner: Owner, caller: (u32, u32), umask: Mode) -> Self {
-        Setter { owner, privileges: Privileges::Kept, caller, umask }
-    }
-
-    pub(super) fn with_privileges(self, privileges: Privileges) -> Self {
-        Setter { privileges, ..self }
+    pub(in crate::layer) fn new(owner: Owner, privileges: Privileges, caller: (u32, u32), umask: Mode) -> Self {
+        Setter { owner, privileges, caller, umask }
     }
 
     /// With which mode to create a file, so that it mostly has the right one. One with attributes can be written to, because otherwise only root could set them.
@@ -160,7 +146,7 @@ impl Setter {
         match self.owner {
             Owner::Described => attributes.owner,
             Owner::Fixed(uid, gid) => (uid, gid),
-            Owner::Caller | Owner::Mapped => self.caller,
+            Owner::Caller => self.caller,
         }
     }
 
@@ -168,7 +154,7 @@ impl Setter {
     fn mode(&self, attributes: &Attributes, left_out: &mut Vec<What>) -> u32 {
         let owner = self.owner(attributes);
         let mut mode = attributes.mode;
-        let never = self.owner == Owner::Mapped || self.privileges == Privileges::Dropped;
+        let never = self.privileges == Privileges::Dropped;
         if owner.0 != attributes.owner.0 || never {
             mode &= !SETUID;
         }
@@ -219,7 +205,7 @@ impl Setter {
     /// Whether an attribute is taken over at all.
     fn takes(&self, name: &[u8]) -> bool {
         let lends = name == CAPABILITY && self.privileges == Privileges::Dropped;
-        !lends && !changeset::is_of_machine(name) && (!self.owner.is_caller() || name.starts_with(USER_XATTR))
+        !lends && !changeset::is_of_machine(name) && (self.owner != Owner::Caller || name.starts_with(USER_XATTR))
     }
 }
 

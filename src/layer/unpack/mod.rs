@@ -113,7 +113,7 @@ impl Target {
     pub fn create(parent: Arc<Dir>, name: &Path, options: Options) -> Result<Target> {
         let staging = TempDir::create(parent, name)?;
         let caller = Stat::from(rustix::fs::fstat(staging.dir()).at("examine", staging.dir().path())?);
-        let setter = Setter::new(options.owner, (caller.uid, caller.gid), umask(staging.dir())?).with_privileges(options.privileges);
+        let setter = Setter::new(options.owner, options.privileges, (caller.uid, caller.gid), umask(staging.dir())?);
         let directories = Directories::below(staging.dir())?;
         Ok(Target { rootfs: Rootfs::default(), staging, directories, setter, options, written: 0, buffer: Vec::new() })
     }
@@ -136,7 +136,7 @@ impl Target {
                 self.rootfs.charge(xattrs_size(&entry.xattrs))?;
                 mark.attributes = Some(Box::new(Attributes::of(entry)?));
             }
-            EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. } if self.options.owner.is_caller() => mark.left_out.push(What::Device),
+            EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. } if self.options.owner == Owner::Caller => mark.left_out.push(What::Device),
             _ => {}
         }
         let change = self.rootfs.apply(entry, mark)?;

@@ -35,6 +35,8 @@ pub struct TreeOutput {
     pub split: Split,
     /// Whom the files of a directory belong to.
     pub owner: Owner,
+    /// What the programs of a directory may do.
+    pub privileges: Privileges,
 }
 
 /// What the files of an image are written as.
@@ -138,7 +140,7 @@ fn directories(run: &Run, layout: &Layout, images: &[(String, Image)], output: &
         let into = Into {
             target,
             owner: output.owner,
-            privileges: Privileges::Kept,
+            privileges: output.privileges,
             max_size: None,
             completeness: Completeness::AsFarAsPossible,
             durability: Durability::OnDisk,
