@@ -17,6 +17,8 @@ pub(super) struct Queue {
     positions: HashMap<Digest, usize>,
     /// The first that did not go out.
     turn: usize,
+    /// The turn whose content was waited for in vain.
+    given_up: Option<usize>,
     /// Where the next that is kept begins.
     spooled: u64,
     standing: Standing,
@@ -64,7 +66,7 @@ impl Queue {
     /// Nothing yet, behind `first` bytes.
     pub(super) fn behind(first: u64) -> Self {
         let plan = Plan::from(first, std::iter::empty());
-        Queue { plan, items: Vec::new(), positions: HashMap::new(), turn: 0, spooled: 0, standing: Standing::Open }
+        Queue { plan, items: Vec::new(), positions: HashMap::new(), turn: 0, given_up: None, spooled: 0, standing: Standing::Open }
     }
 
     /// Fails where nothing more can go out.
@@ -110,6 +112,16 @@ impl Queue {
             turn if self.items[turn].state == State::Active => Step::Wait,
             _ => Step::Keep,
         }
+    }
+
+    /// Waits no more for the content whose turn it is.
+    pub(super) fn give_up(&mut self) {
+        self.given_up = Some(self.turn);
+    }
+
+    /// Whether that content is waited for no more.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up == Some(self.turn)
     }
 
     /// A place for content that is kept.

@@ -1,12 +1,14 @@
 //! An archive that goes to stdout: the same bytes as in a file, each piece of content in its turn.
 //!
-//! Who puts content before its turn waits while the one whose turn it is writes. Where nobody does, because that content was not begun, the content is kept in a
-//! file without a name and written when its turn comes: nobody waits for what may never come, and memory does not depend on sizes.
+//! Who puts content before its turn waits while the one whose turn it is writes. Where nobody does, because that content was not begun and is not for
+//! [`PATIENCE`], the content is kept in a file without a name and written when its turn comes: nobody waits for what may never come, and memory does not depend
+//! on sizes.
 
 use std::fs::File;
 use std::io::{Read, Write as _};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -20,6 +22,9 @@ use super::frame;
 use super::input::STREAM;
 use super::pen::{Pen, copy_verified};
 use super::queue::{Queue, State, Step};
+
+/// How long content that nobody began is waited for. Of threads that take it in turn a later one may be here first, and what it has may be large.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An archive on its way to stdout.
 pub(in crate::store) struct StreamArchive {
@@ -64,6 +69,7 @@ impl StreamArchive {
             }
         };
         queue.set(at, State::Active);
+        self.moved.notify_all();
         // What the last documents are made from must be read again.
         if self.form.reads_documents() && matches!(Kind::of(&descriptor.media_type), Kind::Index | Kind::Manifest) {
             return Ok(Some((at, Step::Keep)));
@@ -72,6 +78,13 @@ impl StreamArchive {
             queue.check()?;
             match queue.step(at) {
                 Step::Wait => queue = self.wait(queue),
+                Step::Keep if !queue.is_given_up() => {
+                    let (held, waited) = self.moved.wait_timeout(queue, PATIENCE).unwrap_or_else(PoisonError::into_inner);
+                    queue = held;
+                    if waited.timed_out() {
+                        queue.give_up();
+                    }
+                }
                 step => return Ok(Some((at, step))),
             }
         }

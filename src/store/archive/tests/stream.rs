@@ -63,6 +63,26 @@ fn arc_19_the_bytes_are_those_of_a_file_in_whichever_order_content_comes() {
 }
 
 #[test]
+fn who_is_here_a_little_early_waits_and_keeps_nothing() {
+    let (_temp, path) = place();
+    let options = Options { stdout: Some(Arc::new(File::create(&path).unwrap())), temporary: "/nowhere".into(), ..Options::default() };
+    let archive = OciArchive.destination(Path::new("-"), &options).unwrap();
+    let image = image(b"layer");
+    announce(&*archive, &image);
+    std::thread::scope(|scope| {
+        for (blob, delay) in image.iter().zip([100, 50, 0]) {
+            let archive = &archive;
+            scope.spawn(move || {
+                std::thread::sleep(std::time::Duration::from_millis(delay));
+                blob.put(&**archive);
+            });
+        }
+    });
+    archive.commit(&[named(&image, "1")]).unwrap();
+    assert_eq!(names(&path), ["1"]);
+}
+
+#[test]
 fn without_an_announcement_the_order_is_that_of_putting() {
     let stdout = stdout();
     content().iter().for_each(|blob| blob.put(&*stdout.archive));
